@@ -1,0 +1,222 @@
+"""`RtmActor`: the real-time marketing engine of one partition.
+
+It owns the order of steps in a tick: what became of messages, the game, then the rows of each
+slice: see, decide, intend.  It must not know the truth about anyone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import namedtuple
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from actors import messages as m
+from actors.metrics import RTM_METRICS
+from actors.rtm.decide import (
+    close_experiments,
+    decide,
+    mark_purchases,
+    run_quest,
+    take_deliveries,
+)
+from actors.rtm.dispatch import Rule, make_dispatch
+from actors.rtm.scan import make_scan
+from actors.rtm.state import EXPERIMENT, HIT
+from actors.rtm.tables import RtmTables
+from actors.rtm.triggers import registry
+from sim.core.actor import Inbox, Rows, Slice
+from sim.core.columns import Block, Columns, Schema, concat_rows
+from sim.core.errors import LimitError
+from sim.core.metrics import Tally, new_tally
+from sim.core.ticks import Tick
+
+Counters = namedtuple("RtmCounters", [metric.name for metric in RTM_METRICS])  # type: ignore[misc]  # names are data
+ROOM = 65_536
+"""Hits, believed visits or credits of one slice, at most."""
+
+
+@dataclass(frozen=True)
+class RtmWorld:
+    """What every partition of the role shares.
+
+    Attributes
+    ----------
+    tables : `RtmTables`
+    rules : the rules compiled into the scan kernel, as (label, trigger, options)
+    labels : labels of metric dimensions
+    enabled : False sees everything and decides nothing
+    n_cases : use cases of the run
+    """
+
+    tables: RtmTables
+    rules: tuple[tuple[str, str, tuple[int, ...]], ...]
+    labels: dict[str, tuple[str, ...]]
+    enabled: bool
+    n_cases: int
+
+
+@functools.lru_cache(maxsize=8)
+def scan_for(rules: tuple[tuple[str, str, tuple[int, ...]], ...]) -> Any:
+    """Return the scan kernel of a set of rules, compiled once in a process."""
+    known = registry()
+    chain = [Rule(label, known[name], options) for label, name, options in rules]
+    return make_scan(make_dispatch(chain))
+
+
+def experiment_capacity(n_lines: int) -> int:
+    """Return how many horizons a partition may have open: one per line, at least 1,024."""
+    return max(1024, n_lines)
+
+
+class RtmActor:
+    """Live profile, triggers, decisions and measurement of one partition."""
+
+    role: ClassVar[str] = "rtm"
+    consumes: ClassVar[tuple[Schema, ...]] = (m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT, m.DELIVERY)
+    produces: ClassVar[tuple[Schema, ...]] = (m.INTENT, m.CREDIT, m.DETECTION, m.DECISION)
+
+    def __init__(self, world: RtmWorld, first: int, profile: Columns, state: Columns) -> None:
+        self.world = world
+        self.first = first
+        self.profile = profile
+        self.columns = state
+        self.enabled = world.enabled
+        self.scan = scan_for(world.rules)
+        self.pool = Columns(EXPERIMENT, 1024)
+        self.n_pool = 0
+        self._tally = new_tally(RTM_METRICS, world.labels)
+        self._counters = Counters(**self._tally)
+        self._reasons = np.zeros(max(world.n_cases, 1), np.uint8)
+        self._out: dict[str, list[Rows]] = {}
+
+    def begin(self, tick: Tick, inbox: Inbox) -> None:
+        """Book what became of messages, and open or close the game."""
+        self._out = {name: [] for name in ("Intent", "Credit", "Detection", "Decision")}
+        self.columns["bought"][:] = 0
+        for verb, _, _ in inbox.commands:
+            if verb in ("rtm_on", "rtm_off"):
+                self.enabled = verb == "rtm_on"
+        rows = inbox.rows.get("Delivery")
+        if rows is not None and len(rows["sub"]):
+            made = Columns(m.CREDIT, len(rows["sub"]))
+            n = take_deliveries(
+                self.columns.view, self.world.tables, self.first, m.DELIVERY.tuple_type(**rows),
+                len(rows["sub"]), made.view, 0, self._counters,
+            )
+            self._keep("Credit", {name: a[:n] for name, a in made.arrays.items()})
+        self._run_quest(tick)
+
+    def on_slice(self, tick: Tick, part: Slice) -> None:
+        """See the rows of a slice, then decide on every rule that was satisfied."""
+        activity, rated = part.blocks["Activity"], part.blocks["Rated"]
+        events = part.blocks["AccountEvent"]
+        hits, found, credits = self._scratch(part)
+        n_hits, n_found, n_credits = self.scan(
+            self.columns.view, self.profile.view, self.world.tables, self.first, activity.view,
+            activity.n, rated.view, events.view, events.n, hits.view, 0, found.view, 0,
+            credits.view, 0, self._counters,
+        )
+        if n_hits < 0:
+            raise LimitError(f"hits of one slice exceed their room of {ROOM}")
+        found.n, credits.n = n_found, n_credits
+        self._keep("Detection", found.copy_rows())
+        self._keep("Credit", credits.copy_rows())
+        if self.enabled and n_hits:
+            self._decide(hits, n_hits)
+
+    def finish(self, tick: Tick) -> dict[str, Rows]:
+        """Settle the horizons that ended, and return what leaves on next-tick edges."""
+        mark_purchases(
+            self.columns.view, self.world.tables, self.first, self.pool.view, self.n_pool
+        )
+        self.n_pool = close_experiments(
+            self.columns.view, self.world.tables, self.first, self.pool.view, self.n_pool,
+            tick.end_ms, self._counters,
+        )
+        schemas = {s.name: s for s in self.produces}
+        return {name: concat_rows(schemas[name], kept) for name, kept in self._out.items()}
+
+    def tally(self) -> Tally:
+        """Return the counters; whoever runs the role resets them before a tick."""
+        return self._tally
+
+    def share_tally(self, tally: Tally) -> None:
+        """Count into arrays that the partitions of a host share."""
+        self._tally = tally
+        self._counters = Counters(**tally)
+
+    def ledger(self) -> dict[str, int]:
+        """Return open horizons and games."""
+        quest = np.bincount(self.columns["quest"] & 3, minlength=4)
+        return {"experiments_open": self.n_pool, "quests_open": int(quest[1])}
+
+    def state(self) -> dict[str, Columns]:
+        """Return the columns that the role owns."""
+        return {"RtmState": self.columns}
+
+    def nbytes(self) -> int:
+        """Return the bytes of state and pools."""
+        return self.columns.nbytes + self.pool.nbytes
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return state, pool and whether the engine is on."""
+        pool = {name: a[: self.n_pool].copy() for name, a in self.pool.arrays.items()}
+        return {"state": self.columns.snapshot(), "pool": pool, "enabled": np.array(self.enabled)}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go back to a snapshot."""
+        self.columns.restore(saved["state"])
+        self.n_pool = 0
+        self._make_room(len(saved["pool"]["sub"]))
+        self.n_pool = len(saved["pool"]["sub"])
+        for name, array in saved["pool"].items():
+            self.pool[name][: self.n_pool] = array
+        self.enabled = bool(saved["enabled"])
+
+    def _decide(self, hits: Block, n_hits: int) -> None:
+        self._make_room(n_hits)
+        intents = Columns(m.INTENT, n_hits)
+        log = Columns(m.DECISION, n_hits)
+        n_intents, self.n_pool = decide(
+            self.profile.view, self.columns.view, self.world.tables, self.first, hits.view, n_hits,
+            self._reasons, intents.view, 0, self.pool.view, self.n_pool, log.view, self._counters,
+        )
+        self._keep("Intent", {name: a[:n_intents] for name, a in intents.arrays.items()})
+        self._keep("Decision", log.arrays)
+
+    def _make_room(self, more: int) -> None:
+        """Grow the pool of horizons in steps, up to its named limit."""
+        need = self.n_pool + more
+        if need <= self.pool.n:
+            return
+        limit = experiment_capacity(self.columns.n) + more
+        if need > limit:
+            raise LimitError(f"open horizons of one partition exceed {limit}")
+        grown = Columns(EXPERIMENT, min(max(2 * self.pool.n, need), max(limit, need)))
+        for name, array in self.pool.arrays.items():
+            grown[name][: self.n_pool] = array[: self.n_pool]
+        self.pool = grown
+
+    def _scratch(self, part: Slice) -> tuple[Block, Block, Block]:
+        """Return the reused blocks of a slice for hits, visits and credits."""
+        for name, schema in (("Hit", HIT), ("Detection", m.DETECTION), ("Credit", m.CREDIT)):
+            if name not in part.blocks:
+                part.blocks[name] = Block(schema, ROOM)
+        return part.blocks["Hit"], part.blocks["Detection"], part.blocks["Credit"]
+
+    def _keep(self, name: str, rows: Rows) -> None:
+        if len(rows["sub"]):
+            self._out[name].append(rows)
+
+    def _run_quest(self, tick: Tick) -> None:
+        t = self.world.tables
+        joining = tick.start_ms <= t.quest_open_ms < tick.end_ms
+        closing = tick.start_ms <= t.quest_close_ms < tick.end_ms
+        if self.enabled and (joining or closing) and t.quest_close_ms > 0:
+            run_quest(
+                self.columns.view, self.profile.view, t, self.first, tick.start_ms, joining,
+                closing, self._counters,
+            )

@@ -1,0 +1,179 @@
+"""Options of the RTM role: use cases, contact policy, arbitration, control groups, quests.
+
+It owns the catalogue models of offers and quests and the rules of contact.  It must not know the
+latent state; the `truth` part of an offer is handed to the subscriber role alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from sim.core.params import Params
+
+SEGMENTS = ("mass", "youth", "premium", "business", "m2m")
+NEEDS = ("data", "roaming", "shopping", "money", "loyalty", "device")
+GROUPS = ("billing", "geo", "traffic", "retention")
+
+
+class Eligible(Params):
+    """Who may get an offer; every part that is given must hold."""
+
+    nobody: bool = Field(False, description="true makes the offer inert")
+    prepaid: bool | None = Field(None, description="prepaid only, postpaid only, or both")
+    segment: tuple[Literal["mass", "youth", "premium", "business", "m2m"], ...] = Field(
+        ("mass", "youth", "premium", "business"), description="segments"
+    )
+    tenure_days_min: int = Field(0, ge=0, description="shortest time with us, days")
+    smartphone: bool | None = Field(None, description="smartphones only, or others only")
+    app: bool | None = Field(None, description="with our app only, or without")
+
+
+class Product(Params):
+    """What a person gets, and what it costs."""
+
+    kind: Literal["data_pack", "roaming_pack", "coupon", "credit", "gift", "renewal", "care"]
+    price_minor: int = Field(0, ge=0, description="price of the offer, minor units")
+    list_price_minor: int = Field(0, ge=0, description="what it costs without the offer, minor")
+    data_mb: int = Field(0, ge=0, description="data that it gives, MB")
+    bonus_minor: int = Field(0, ge=0, description="bonus money that it gives, minor units")
+    credit_minor: int = Field(0, ge=0, description="main balance lent, minor units")
+    valid_days: int = Field(7, ge=1, le=365, description="life of what it gives, days")
+    partner_share: float = Field(
+        1.0, ge=0, le=1, description="our share of the price (coupons: commission)"
+    )
+    unit_cost_minor: int = Field(0, ge=0, description="cost of delivering it, minor units")
+
+
+class Truth(Params):
+    """What people make of it: read by the subscriber role, never by the engine."""
+
+    category: Literal["data", "roaming", "shopping", "money", "loyalty", "device"]
+    b0: float = Field(-3.0, ge=-20, le=20, description="utility with no need, taste or fatigue")
+    match: float = Field(0.8, ge=0, le=1, description="fit of the offer to the need")
+    relief: float = Field(
+        0.0, ge=0, le=1, description="satisfaction gained by a helpful message or gift"
+    )
+    annoy: float = Field(1.0, ge=0, le=5, description="factor on fatigue when it is irrelevant")
+    place: bool = Field(False, description="worthless when the person has left the place")
+
+
+class TreatmentParams(Params):
+    """The offer as shown in one channel."""
+
+    channel: str = Field(description="name of a channel")
+    template: str = Field("default", description="name of the text")
+
+
+class Cap(Params):
+    """Highest number of contacts in a time."""
+
+    contacts: int = Field(1, ge=0, le=15)
+    per_days: int = Field(7, ge=1, le=28)
+
+
+class OfferPolicy(Params):
+    """Contact rules of one offer."""
+
+    cap: Cap = Cap()
+    lever: float = Field(1.0, ge=0, le=100, description="business lever in arbitration")
+    service: bool = Field(
+        False, description="service message: exempt from caps, quiet hours and marketing consent"
+    )
+    expires_min: int = Field(240, ge=1, le=10_080, description="life of the message, min")
+
+
+class Control(Params):
+    """Sticky holdout of one offer, cut after arbitration."""
+
+    local_percent: float = Field(10.0, ge=0, le=100, description="winners withheld, percent")
+
+
+class Offer(Params):
+    """One use case of the catalogue: trigger, audience, product, treatments, rules."""
+
+    offer: str = Field(description="name")
+    title: str = Field(description="what a person reads")
+    group: Literal["billing", "geo", "traffic", "retention"]
+    when: dict[str, dict[str, Any]] = Field(description="trigger name and its options")
+    eligible: Eligible = Eligible()
+    product: Product
+    propensity: float = Field(
+        0.05, ge=0, le=1, description="believed chance of acceptance: what the engine starts from"
+    )
+    margin_minor: int = Field(0, description="believed margin of an acceptance, minor units")
+    truth: Truth
+    treatments: tuple[TreatmentParams, ...] = Field(min_length=1)
+    policy: OfferPolicy = OfferPolicy()
+    control: Control = Control()
+
+
+class QuestStep(Params):
+    """One thing to do."""
+
+    do: Literal["enter_geofence", "use_data_mb"]
+    kind: Literal["mall", "airport", "shop"] = "mall"
+    at_least: int = Field(1, ge=1, description="visits of different places, or MB")
+
+
+class Quest(Params):
+    """A game with a partner: steps in any order, a window, a reward through billing."""
+
+    quest: str
+    title: str
+    partner: str = Field("", description="who pays for the reward")
+    opens_h: float = Field(0.0, ge=0, description="opening, hours from the start")
+    closes_h: float = Field(24.0, gt=0, description="end, hours from the start")
+    joins: float = Field(0.05, ge=0, le=1, description="share of app users who join")
+    steps: tuple[QuestStep, ...] = Field(min_length=1, max_length=2)
+    reward_minor: int = Field(5_000, ge=0, description="bonus for completing it, minor units")
+    points: int = Field(100, ge=0, description="loyalty points for completing it")
+    cancel_share: float = Field(
+        0.02, ge=0, le=1, description="rewards taken back after a check, share"
+    )
+
+
+class QuietHours(Params):
+    """No marketing from `from_h` to `to_h`, local time of the subscriber."""
+
+    from_h: float = Field(21.0, ge=0, le=24)
+    to_h: float = Field(9.0, ge=0, le=24)
+
+
+class Capture(Params):
+    """How late and how lossy the engine sees events."""
+
+    loss: float = Field(0.001, ge=0, le=1, description="share of rows that never arrive")
+    delay_median_ms: float = Field(120.0, ge=0, description="median delay of capture, ms")
+    delay_sigma: float = Field(0.7, ge=0, le=4, description="log-sd of that delay")
+    profile_ms: float = Field(6.0, ge=0, description="median profile look-up, ms")
+    decide_ms: float = Field(35.0, ge=0, description="median decision, ms")
+
+
+class Dwell(Params):
+    """Geofence rules on observed cells."""
+
+    mall_min: float = Field(10.0, ge=0, le=240, description="dwell before a mall trigger, min")
+    airport_min: float = Field(5.0, ge=0, le=240, description="dwell before airports, min")
+    exit_min: float = Field(20.0, ge=1, le=240, description="time outside that ends a visit")
+
+
+class RtmParams(Params):
+    """All options of the RTM role."""
+
+    enabled: bool = Field(True, description="false: nothing is decided, everything else runs")
+    cap: Cap = Cap(contacts=2, per_days=7)
+    quiet: QuietHours = QuietHours()
+    universal_control_percent: float = Field(
+        5.0, ge=0, le=100, description="lines withheld from everything"
+    )
+    consent_share: float = Field(0.86, ge=0, le=1, description="lines with marketing consent")
+    app_share: float = Field(0.34, ge=0, le=1, description="lines with our app and push allowed")
+    black_share: float = Field(0.01, ge=0, le=1, description="lines on the black list")
+    capture: Capture = Capture()
+    dwell: Dwell = Dwell()
+    learning: Literal["off"] = Field("off", description="models are fixed in this version")
+    withhold: tuple[str, ...] = Field(
+        (), description="decisions switched off one by one, `SUB/OFFER`: for paired proofs"
+    )

@@ -1,0 +1,72 @@
+"""State of the RTM role: the live profile, contact history, games and open measurements.
+
+It owns the columns that `RtmActor` alone changes.  All of it comes from events that the engine
+was shown; nothing latent is here.
+"""
+
+from __future__ import annotations
+
+from sim.core.columns import Field, Schema
+
+RECENT = 4
+"""Contacts remembered by line; a cap may ask for at most three in its window."""
+LANES = ("0", "1", "2", "3")
+NO_CASE = 255
+
+CONSENT, APP, BLACK, CONTROL, ALIVE = 1, 2, 4, 8, 16
+"""Bits of `flags`."""
+
+Q_NONE, Q_JOINED, Q_DONE, Q_LAPSED = 0, 1, 2, 3
+"""Low bits of `quest`."""
+
+STATE = Schema(
+    "RtmState",
+    (
+        Field("cell", "i4", "1", "cell last seen; -1 unknown or abroad"),
+        Field("seen_s", "i4", "s", "moment of the last event"),
+        Field("day", "i2", "days", "day to which the daily sums belong"),
+        Field("data_today_kb", "i4", "kB", "data used today"),
+        Field("data_norm_mb", "u2", "MB", "own norm of daily data, slow moving average"),
+        Field("margin_minor", "i4", "minor", "running margin: usage, products, rewards, contacts"),
+        Field("fence", "i2", "1", "geofence believed to be in; -1 none"),
+        Field("fence_s", "i4", "s", "believed entry"),
+        Field("fence_seen_s", "i4", "s", "last event inside"),
+        Field("fence_fired", "u1", "flag", "1 once the dwell of this visit was noted"),
+        Field("night_fence", "i2", "1", "geofence seen at night: a resident; -1 none"),
+        Field("work_fence", "i2", "1", "geofence of long daytime stays: staff; -1 none"),
+        Field("failures", "u1", "1", "failed uses in the window"),
+        Field("failures_s", "i4", "s", "first failure of the window"),
+        Field("recent_case", "u1", "1", "use cases of the latest contacts; 255 none", LANES),
+        Field("recent_day", "u1", "days", "days of the latest contacts, modulo 256", LANES),
+        Field("owned_day", "i2", "days", "day until which bought data lasts"),
+        Field("flags", "u1", "bits", "consent, app, black list, control, alive"),
+        Field("quest", "u1", "bits", "state of the game, and progress in data (upper bits)"),
+        Field("quest_places", "u2", "bits", "places visited in the game"),
+        Field("bought", "u1", "bits", "needs bought for in this tick", transient=True),
+    ),
+    doc="live profile of a line, as the engine believes it",
+)
+
+EXPERIMENT = Schema(
+    "Experiment",
+    (
+        Field("sub", "i4", "1", "global id of the line"),
+        Field("use_case", "i2", "1", "use case that won"),
+        Field("arm", "u1", "code", "0 treated, 1 withheld"),
+        Field("bought", "u1", "flag", "1 once the line bought in the category"),
+        Field("margin_minor", "i4", "minor", "running margin at the decision"),
+        Field("end_ms", "i8", "ms", "end of the horizon"),
+    ),
+    doc="winners whose horizon is running",
+)
+
+HIT = Schema(
+    "Hit",
+    (
+        Field("sub", "i4", "1", "global id of the line"),
+        Field("ts_ms", "i8", "ms", "moment at which the rule was satisfied"),
+        Field("trigger", "i2", "1", "which rule"),
+        Field("value", "i8", "by trigger", "what the rule saw"),
+    ),
+    doc="rules satisfied in this tick, inside the role",
+)

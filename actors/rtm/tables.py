@@ -1,0 +1,295 @@
+"""The RTM role's options, compiled once: rules, use cases, policy, geofence tables.
+
+It owns what the engine believes and obeys, as integer arrays.  The `truth` part of an offer does
+not enter, save the name of the category that its product belongs to.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from actors import messages as m
+from actors.billing.params import BillingParams
+from actors.channels.params import Channel
+from actors.rtm.dispatch import Rule, options_table
+from actors.rtm.params import NEEDS, SEGMENTS, Offer, Quest, RtmParams
+from actors.rtm.triggers import registry
+from geo.geography import Geography
+from sim.core import histogram, quantiles, rng
+
+FENCE_KINDS = ("mall", "airport", "shop")
+
+
+@dataclass(frozen=True)
+class Bindings:
+    """The rules of a run and which use cases each opens (CSR)."""
+
+    rules: tuple[Rule, ...]
+    start: np.ndarray
+    cases: np.ndarray
+
+
+def bind(offers: Sequence[Offer], price_level: float) -> Bindings:
+    """Return one rule for each distinct (trigger, options) that live offers ask for.
+
+    Rules are ordered by trigger name and options; options in minor units of money follow the
+    price level of the scenario.
+    """
+    known = registry()
+    wanted: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+    for index, offer in enumerate(offers):
+        for name, options in offer.when.items():
+            entry = known[name]
+            values = entry.params(**options)
+            scaled = {
+                key: round(value * price_level) if key.endswith("_minor") else value
+                for key, value in values.model_dump().items()
+            }
+            numbers = entry.compile_options(entry.params.model_construct(**scaled))
+            wanted.setdefault((name, numbers), []).append(index)
+    rules: list[Rule] = []
+    start = [0]
+    cases: list[int] = []
+    seen: dict[str, int] = {}
+    for name, numbers in sorted(wanted):
+        seen[name] = seen.get(name, 0) + 1
+        label = name if seen[name] == 1 else f"{name}#{seen[name]}"
+        rules.append(Rule(label, known[name], numbers))
+        cases += wanted[name, numbers]
+        start.append(len(cases))
+    return Bindings(tuple(rules), np.array(start, np.int64), np.array(cases or [0], np.int64))
+
+
+def _ternary(value: bool | None) -> int:
+    return -1 if value is None else int(value)
+
+
+def _audience(offers: Sequence[Offer]) -> dict[str, np.ndarray]:
+    def column(values: Any) -> np.ndarray:
+        return np.array(list(values) or [0], np.int64)
+
+    def bits(offer: Offer) -> int:
+        return sum(1 << SEGMENTS.index(name) for name in offer.eligible.segment)
+
+    return {
+        "case_nobody": column(int(o.eligible.nobody) for o in offers),
+        "case_segments": column(bits(o) for o in offers),
+        "case_prepaid": column(_ternary(o.eligible.prepaid) for o in offers),
+        "case_tenure": column(o.eligible.tenure_days_min for o in offers),
+        "case_smart": column(_ternary(o.eligible.smartphone) for o in offers),
+        "case_app": column(_ternary(o.eligible.app) for o in offers),
+    }
+
+
+def _products(
+    offers: Sequence[Offer], billing: BillingParams, level: float
+) -> dict[str, np.ndarray]:
+    def column(values: Any) -> np.ndarray:
+        return np.array(list(values) or [0], np.int64)
+
+    def money(value: float) -> int:
+        return round(value * level)
+
+    net = round((1 - billing.vat) * 1024)
+    gift = ("gift",)
+    return {
+        "case_need": column(NEEDS.index(o.truth.category) for o in offers),
+        "case_owns": column(int(o.product.kind in ("data_pack", "roaming_pack")) for o in offers),
+        "case_net_q": column(1024 if o.product.kind == "coupon" else net for o in offers),
+        "case_unit_cost_minor": column(money(o.product.unit_cost_minor) for o in offers),
+        "case_valid_days": column(o.product.valid_days for o in offers),
+        "case_credit_minor": column(money(o.product.credit_minor) for o in offers),
+        "case_fee_minor": column(
+            money(o.product.credit_minor * billing.credit_fee_share * (1 - billing.vat)
+                  - o.product.unit_cost_minor) for o in offers
+        ),
+        "case_gift_minor": column(
+            money(o.product.bonus_minor) if o.product.kind in gift else 0 for o in offers
+        ),
+        "case_care_minor": column(
+            money(o.product.bonus_minor) if o.product.kind == "care" else 0 for o in offers
+        ),
+    }  # fmt: skip
+
+
+def _rules_of_contact(
+    offers: Sequence[Offer], channels: Sequence[Channel], level: float
+) -> dict[str, np.ndarray]:
+    def column(values: Any, dtype: type = np.int64) -> np.ndarray:
+        return np.array(list(values) or [0], dtype)
+
+    names = [c.channel for c in channels]
+    width = max([len(o.treatments) for o in offers] or [1])
+    reach = np.full((max(len(offers), 1), width), -1, np.int64)
+    for row, offer in enumerate(offers):
+        for k, treatment in enumerate(offer.treatments):
+            reach[row, k] = names.index(treatment.channel)
+    belief = np.array(
+        [[round(o.propensity * 1024 * 64)] * len(SEGMENTS) for o in offers]
+        or [[0] * len(SEGMENTS)], np.int64,
+    )  # fmt: skip
+    return {
+        "case_id": column((rng.name_id("offer:" + o.offer) for o in offers), np.uint32),
+        "case_service": column((o.policy.service for o in offers), np.bool_),
+        "case_cap": column(o.policy.cap.contacts for o in offers),
+        "case_cap_days": column(o.policy.cap.per_days for o in offers),
+        "case_lever_q": column(round(o.policy.lever * 1024) for o in offers),
+        "case_expires_ms": column(o.policy.expires_min * 60_000 for o in offers),
+        "case_holdout": column(
+            (rng.threshold(o.control.local_percent / 100) for o in offers), np.uint32
+        ),
+        "case_value_minor": column(round(o.margin_minor * level) for o in offers),
+        "case_propensity_q": belief,
+        "case_channels": reach,
+        "channel_needs_app": column(int(c.kind in ("push", "app")) for c in channels),
+        "channel_cost_minor": column(round(c.cost_minor * level) for c in channels),
+    }
+
+
+def _quest(quests: Sequence[Quest], level: float) -> dict[str, Any]:
+    quest = quests[0] if quests else None
+    places = [s for s in quest.steps if s.do == "enter_geofence"] if quest else []
+    data = [s for s in quest.steps if s.do == "use_data_mb"] if quest else []
+    return {
+        "quest_id": np.uint32(rng.name_id("quest:" + quest.quest) if quest else 0),
+        "quest_open_ms": round(quest.opens_h * 3_600_000) if quest else -1,
+        "quest_close_ms": round(quest.closes_h * 3_600_000) if quest else -1,
+        "quest_joins": rng.threshold(quest.joins) if quest else np.uint32(0),
+        "quest_places_min": places[0].at_least if places else 0,
+        "quest_kind": FENCE_KINDS.index(places[0].kind) if places else 0,
+        "quest_mb": data[0].at_least if data else 0,
+        "quest_reward_minor": round(quest.reward_minor * level) if quest else 0,
+        "quest_points": quest.points if quest else 0,
+        "quest_cancel": rng.threshold(quest.cancel_share) if quest else np.uint32(0),
+    }
+
+
+def _capture(params: RtmParams) -> dict[str, Any]:
+    capture = params.capture
+    return {
+        "loss": rng.threshold(capture.loss),
+        "capture_ms": quantiles.lognormal(capture.delay_median_ms, capture.delay_sigma),
+        "profile_ms": quantiles.lognormal(capture.profile_ms, 0.5),
+        "decide_ms": quantiles.lognormal(capture.decide_ms, 0.6),
+        "borders": histogram.BORDERS,
+    }
+
+
+def _fences(params: RtmParams, geo: Geography) -> dict[str, Any]:
+    return {
+        "cell_fence_start": geo.cell_fence_start,
+        "cell_fence_ix": geo.cell_fence_ix,
+        "fence_kind": geo.fence_kind if len(geo.fence_kind) else np.zeros(1, np.uint8),
+        "dwell_s": np.array([dwell_seconds(params)[k] for k in range(3)], np.int64),
+        "exit_s": round(params.dwell.exit_min * 60),
+    }
+
+
+def dwell_seconds(params: RtmParams) -> dict[int, int]:
+    """Return the dwell time, s, by fence kind; shops follow the malls."""
+    mall, airport = round(params.dwell.mall_min * 60), round(params.dwell.airport_min * 60)
+    return {0: mall, 1: airport, 2: mall}
+
+
+def _margins(billing: BillingParams, offers: Sequence[Offer], level: float) -> dict[str, Any]:
+    net = 1 - billing.vat
+    share = [
+        net * (1 - (billing.roaming_wholesale_share if k >= m.ROAM_VOICE
+                    else billing.interconnect_share if k in (m.VOICE_OFFNET, m.VOICE_INTL, m.SMS)
+                    else 0.0))
+        for k in range(len(m.RATING_GROUPS))
+    ]  # fmt: skip
+    cost = np.zeros(len(NEEDS), np.int64)
+    for k, name in enumerate(NEEDS):
+        packs = [
+            o.product for o in offers
+            if o.truth.category == name and o.product.kind in ("data_pack", "roaming_pack")
+            and o.product.list_price_minor > 0
+        ]  # fmt: skip
+        if packs:
+            cost[k] = round(min(packs, key=lambda x: x.list_price_minor).unit_cost_minor * level)
+    return {
+        "group_net_q": np.array([round(x * 1024) for x in share], np.int64),
+        "net_q": round(net * 1024),
+        "organic_cost_minor": cost,
+    }
+
+
+def _withheld(params: RtmParams, offers: Sequence[Offer]) -> dict[str, np.ndarray]:
+    names = [o.offer for o in offers]
+    pairs = [entry.split("/", 1) for entry in params.withhold]
+    return {
+        "off_sub": np.array([int(sub) for sub, _ in pairs], np.int64),
+        "off_case": np.array([names.index(name) for _, name in pairs], np.int64),
+    }
+
+
+def compile_tables(
+    params: RtmParams,
+    geo: Geography,
+    *,
+    seed: int,
+    offers: Sequence[Offer],
+    channels: Sequence[Channel],
+    quests: Sequence[Quest],
+    bindings: Bindings,
+    billing: BillingParams,
+    price_level: float,
+    horizon_ms: int,
+    region_shift_q: np.ndarray,
+    start_quarter: int,
+    context: Mapping[int, float] | None = None,
+) -> Any:
+    """Return the tables of the RTM kernels as one namedtuple.
+
+    Parameters
+    ----------
+    context : factor of arbitration by local hour; 1 where not given
+    """
+    hours = [round((context or {}).get(h, 1.0) * 1024) for h in range(24)]
+    parts: dict[str, Any] = {
+        "seed": rng.seed64(seed),
+        "options": options_table(bindings.rules),
+        "rule_id": np.array(
+            [rng.name_id("rule:" + rule.label) for rule in bindings.rules] or [0], np.uint32
+        ),
+        "rule_start": bindings.start,
+        "rule_cases": bindings.cases,
+        "region_shift_q": region_shift_q,
+        "start_quarter": start_quarter,
+        "cap": params.cap.contacts,
+        "cap_days": params.cap.per_days,
+        "quiet_from_q": round(params.quiet.from_h * 4),
+        "quiet_to_q": round(params.quiet.to_h * 4),
+        "context_q": np.array(hours, np.int64),
+        "horizon_ms": horizon_ms,
+        **_audience(offers),
+        **_products(offers, billing, price_level),
+        **_rules_of_contact(offers, channels, price_level),
+        **_quest(quests, price_level),
+        **_capture(params),
+        **_fences(params, geo),
+        **_margins(billing, offers, price_level),
+        **_withheld(params, offers),
+    }
+    return RtmTables(**parts)
+
+
+RtmTables = namedtuple(
+    "RtmTables",
+    "seed options rule_id rule_start rule_cases region_shift_q start_quarter cap cap_days "
+    "quiet_from_q quiet_to_q context_q horizon_ms case_nobody case_segments case_prepaid "
+    "case_tenure case_smart case_app case_need case_owns case_net_q case_unit_cost_minor "
+    "case_valid_days case_credit_minor case_fee_minor case_gift_minor case_care_minor case_id "
+    "case_service case_cap case_cap_days case_lever_q case_expires_ms case_holdout "
+    "case_value_minor case_propensity_q case_channels channel_needs_app channel_cost_minor "
+    "quest_id quest_open_ms quest_close_ms quest_joins quest_places_min quest_kind quest_mb "
+    "quest_reward_minor quest_points quest_cancel loss capture_ms profile_ms decide_ms borders "
+    "cell_fence_start cell_fence_ix fence_kind dwell_s exit_s group_net_q net_q "
+    "organic_cost_minor off_sub off_case",
+)

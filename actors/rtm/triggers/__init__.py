@@ -1,0 +1,114 @@
+"""Triggers: one file for each condition that opens a decision.
+
+A trigger is one expression over a row and its options, written with `&`, `|` and comparisons, so
+that the same definition serves as a vectorised oracle in tests and as a compiled scalar kernel in
+the loop.  This package owns the registry; it must not know offers.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sim.core.kernel import kernel
+from sim.core.params import Params
+from sim.core.registry import Registry
+
+SIGNALS = ("usage", "account", "dwell", "first", "failure", "recharge", "visit")
+"""Kinds of rows that a trigger may listen to.
+
+usage: a rated use; account: what happened to the account; dwell: a believed stay reached its dwell
+time; first: the first event after at least one silent day; failure: a refused use; recharge: a
+top-up was begun; visit: a page or app was opened.
+"""
+USAGE, ACCOUNT, DWELL, FIRST, FAILURE, RECHARGE, VISIT = range(7)
+MAX_OPTIONS = 4
+
+Row = namedtuple(
+    "Row",
+    "ts_s kind code ref units charged_minor balance_before_minor balance_after_minor result "
+    "used_before used_after silent_days today_before_kb today_after_kb norm_mb fence fence_kind "
+    "failures failures_s value",
+)
+"""What a trigger may look at.
+
+ts_s : moment, s
+kind, code, ref, units : as in `Activity` or `AccountEvent`
+charged_minor, balance_before_minor, balance_after_minor : money, minor units
+result : one of `RESULTS`
+used_before, used_after : used share of the plan's data, percent; 255 none
+silent_days : whole days since the event before this one
+today_before_kb, today_after_kb : data of the day without and with this row, kB
+norm_mb : the line's own norm of daily data, MB
+fence, fence_kind : geofence of a dwell, 0 mall, 1 airport, 2 shop
+failures, failures_s : failed uses in the window, and its age, s
+value : what the trigger reports
+"""
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A registered trigger.
+
+    Attributes
+    ----------
+    name : unique name; random streams and ids come from it
+    signal : index into `SIGNALS`
+    params : model of its options
+    options : namedtuple type of the options, padded to `MAX_OPTIONS`
+    expression : the definition, on scalars or arrays
+    fires : the compiled scalar form
+    """
+
+    name: str
+    signal: int
+    params: type[Params]
+    options: type
+    expression: Callable[[Any, Any], Any]
+    fires: Any
+
+    def compile_options(self, values: Params) -> tuple[int, ...]:
+        """Return the options as integers, padded with zeros."""
+        numbers = [int(getattr(values, name)) for name in type(values).model_fields]
+        return (*numbers, *([0] * (MAX_OPTIONS - len(numbers))))
+
+
+_registry: Registry[Trigger] = Registry("trigger")
+
+
+def trigger(
+    name: str,
+    *,
+    on: Literal["usage", "account", "dwell", "first", "failure", "recharge", "visit"],
+    params: type[Params],
+) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
+    """Register an expression `fires(row, p)` under a name."""
+    fields = list(params.model_fields)
+    if len(fields) > MAX_OPTIONS:
+        raise ValueError(f"trigger {name} has more than {MAX_OPTIONS} options")
+    padded = fields + [f"unused_{k}" for k in range(MAX_OPTIONS - len(fields))]
+    options = namedtuple("Options_" + name, padded)  # type: ignore[misc]  # names are data
+
+    def register(expression: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        fires = kernel(expression, cache=False)
+        _registry.add(
+            name, Trigger(name, SIGNALS.index(on), params, options, expression, fires)
+        )
+        return expression
+
+    return register
+
+
+def registry() -> Registry[Trigger]:
+    """Return the registry with every trigger of this package in it."""
+    import actors.rtm.triggers as package
+
+    _registry.scan(package)
+    return _registry
+
+
+def catalogue() -> dict[str, type[Params]]:
+    """Return the option model of each trigger, by name."""
+    return {name: entry.params for name, entry in registry().items()}

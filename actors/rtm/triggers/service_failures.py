@@ -1,0 +1,20 @@
+"""Service failures: several refused or starved uses within a window (initiatives R1, R2)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from actors.rtm.triggers import trigger
+from sim.core.params import Params
+
+
+class ServiceFailures(Params):
+    """Options of `service_failures`; the engine's window is one hour."""
+
+    count: int = Field(3, ge=1, le=100, description="failed uses within an hour")
+
+
+@trigger("service_failures", on="failure", params=ServiceFailures)
+def fires(row, p):
+    """Fire on the failure that makes the number full."""
+    return row.failures == p.count

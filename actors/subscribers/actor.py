@@ -1,0 +1,212 @@
+"""`SubscriberActor`: the people of one partition.
+
+It owns the order of steps in a tick: hear messages, heed the account, plan the day, live.  It
+must not rate or decide; nothing latent leaves it save by what people do.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from actors import messages as m
+from actors.metrics import SUBSCRIBER_METRICS
+from actors.subscribers.answers import hear_all, heed_account, score_visits, take_due
+from actors.subscribers.diary import plan_day
+from actors.subscribers.state import EXPOSURE, STATE
+from actors.subscribers.tables import N_COUNT, SubscriberTables
+from actors.subscribers.usage import EXTRAS, generate
+from sim.core.actor import Inbox, Rows, Slice
+from sim.core.columns import Block, Columns, Schema, empty_rows
+from sim.core.errors import LimitError
+from sim.core.metrics import Tally, new_tally
+from sim.core.rng import seed64
+from sim.core.ticks import Tick
+
+Counters = namedtuple("SubscriberCounters", [metric.name for metric in SUBSCRIBER_METRICS])  # type: ignore[misc]  # names are data
+Quality = namedtuple("Quality", ["throughput_q", "voice_block_q", "available"])
+
+
+@dataclass(frozen=True)
+class SubscriberWorld:
+    """What every partition of the role shares.
+
+    Attributes
+    ----------
+    seed : root of the draws
+    tables : `SubscriberTables`
+    labels : labels of metric dimensions
+    n_cells : radio cells
+    """
+
+    seed: int
+    tables: SubscriberTables
+    labels: dict[str, tuple[str, ...]]
+    n_cells: int
+
+
+def pool_capacity(n_lines: int) -> int:
+    """Return how many answers a partition may hold: two in five lines, at least 1,024."""
+    return max(1024, n_lines * 2 // 5)
+
+
+class SubscriberActor:
+    """The people of one partition: state, diary, use, wants and answers."""
+
+    role: ClassVar[str] = "subscribers"
+    consumes: ClassVar[tuple[Schema, ...]] = (m.DELIVERY, m.ACCOUNT_EVENT, m.DETECTION)
+    produces: ClassVar[tuple[Schema, ...]] = (m.ACTIVITY, m.TRUTH)
+
+    def __init__(self, world: SubscriberWorld, first: int, profile: Columns, state: Columns) -> None:
+        self.world = world
+        self.first = first
+        self.profile = profile
+        self.columns = state
+        self.pool = Columns(EXPOSURE, pool_capacity(state.n))
+        self.n_pool = 0
+        self.load = np.zeros((world.n_cells, 4), np.int64)
+        self._seed = seed64(world.seed)
+        self._tally = new_tally(SUBSCRIBER_METRICS, world.labels)
+        self._counters = Counters(**self._tally)
+        self._due = Columns(EXPOSURE, 16)
+        self._n_due = 0
+        self._due_at = 0
+        self._truth: Rows = empty_rows(m.TRUTH)
+        self._words = np.zeros((N_COUNT, 4), np.int64)
+        self._extras = Block(m.ACTIVITY, EXTRAS)
+        self._quality: Any = None
+
+    def share_load(self, load: np.ndarray) -> None:
+        """Let the partitions of a host add into one array of cell load."""
+        self.load = load
+
+    def begin(self, tick: Tick, inbox: Inbox) -> None:
+        """Hear messages, heed the account, score believed visits, plan the day."""
+        self._quality = Quality(**inbox.arrays["CellQuality"])
+        self._hear(inbox.rows.get("Delivery"), tick)
+        self._heed(inbox.rows.get("AccountEvent"))
+        self._score(inbox.rows.get("Detection"))
+        for epoch, regions in tick.dawns:
+            weekday = int(tick.weekdays[int(np.argmax(regions)), epoch - tick.start_ms // 900_000])
+            plan_day(
+                self.columns.view, self.profile.view, self.world.tables, self._seed, self.first,
+                weekday, epoch, regions, self._counters,
+            )
+        self._select_due(tick)
+
+    def on_slice(self, tick: Tick, part: Slice) -> None:
+        """Fill `Activity` with the acts of as many lines as fit, and set `part.last`."""
+        out = part.blocks["Activity"]
+        part.last, out.n, self._due_at = generate(
+            self.columns.view, self.profile.view, self.world.tables, self._quality,
+            self._due.view, self._n_due, self._due_at, self._seed, self.first, part.first,
+            tick.start_ms, tick.end_ms, tick.weekdays, self._words, self._extras.view, out.view,
+            out.capacity, self.load, self._counters,
+        )
+
+    def finish(self, tick: Tick) -> dict[str, Rows]:
+        """Return the truth of the messages heard in this tick."""
+        return {"Truth": self._truth}
+
+    def tally(self) -> Tally:
+        """Return the counters; whoever runs the role resets them before a tick."""
+        return self._tally
+
+    def share_tally(self, tally: Tally) -> None:
+        """Count into arrays that the partitions of a host share."""
+        self._tally = tally
+        self._counters = Counters(**tally)
+
+    def ledger(self) -> dict[str, int]:
+        """Return open answers and lines by state of life."""
+        life = np.bincount(self.columns["life"] & 7, minlength=4)
+        return {
+            "exposures_open": self.n_pool,
+            "lines_reserved": int(life[0]),
+            "lines_here": int(life[1]),
+            "lines_left": int(life[2]),
+            "lines_cut": int(life[3]),
+            "lines": self.columns.n,
+            "satisfaction_q": int(self.columns["satisfaction_q"].sum(dtype=np.int64)),
+        }
+
+    def state(self) -> dict[str, Columns]:
+        """Return the columns that the role owns."""
+        return {"SubscriberState": self.columns}
+
+    def nbytes(self) -> int:
+        """Return the bytes of state and pools."""
+        return self.columns.nbytes + self.pool.nbytes
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return state and pool."""
+        pool = {name: a[: self.n_pool].copy() for name, a in self.pool.arrays.items()}
+        return {"state": self.columns.snapshot(), "pool": pool}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go back to a snapshot."""
+        self.columns.restore(saved["state"])
+        self.n_pool = len(saved["pool"]["sub"])
+        for name, array in saved["pool"].items():
+            self.pool[name][: self.n_pool] = array
+
+    def pool_digest(self) -> int:
+        """Return the digest of the answers that are held."""
+        return digest_pool(self.pool, self.n_pool)
+
+    def _hear(self, rows: Rows | None, tick: Tick) -> None:
+        n = 0 if rows is None else len(rows["sub"])
+        if n == 0:
+            self._truth = empty_rows(m.TRUTH)
+            return
+        if self.n_pool + n > self.pool.n:
+            raise LimitError(
+                f"answers of partition at line {self.first}: pool of {self.pool.n} is full; "
+                f"{n} messages arrived at once"
+            )
+        truth = Columns(m.TRUTH, n)
+        made, self.n_pool = hear_all(
+            self.columns.view, self.profile.view, self.world.tables, self._seed, self.first,
+            m.DELIVERY.tuple_type(**rows), n, tick.start_ms, truth.view, self.pool.view,
+            self.n_pool, self._counters,
+        )
+        self._truth = {name: a[:made] for name, a in truth.arrays.items()}
+
+    def _heed(self, rows: Rows | None) -> None:
+        if rows is not None and len(rows["sub"]):
+            heed_account(
+                self.columns.view, self.profile.view, self.world.tables, self._seed, self.first,
+                m.ACCOUNT_EVENT.tuple_type(**rows), len(rows["sub"]), self._counters,
+            )
+
+    def _score(self, rows: Rows | None) -> None:
+        if rows is not None and len(rows["sub"]):
+            score_visits(
+                self.columns.view, self.profile.view, self.world.tables, self._seed, self.first,
+                m.DETECTION.tuple_type(**rows), len(rows["sub"]), self._counters,
+            )
+
+    def _select_due(self, tick: Tick) -> None:
+        if self._due.n < self.n_pool:
+            self._due = Columns(EXPOSURE, max(self.n_pool, 2 * self._due.n))
+        self.n_pool, n = take_due(self.pool.view, self.n_pool, tick.end_ms, self._due.view)
+        due = self._due.arrays
+        order = np.lexsort((due["use_case"][:n], due["ts_ms"][:n], due["sub"][:n]))
+        for array in due.values():
+            array[:n] = array[:n][order]
+        self._n_due, self._due_at = n, 0
+
+
+def digest_pool(pool: Columns, n: int) -> int:
+    """Return the order-free digest of the filled rows of a pool keyed by (sub, time)."""
+    filled = Columns(pool.schema, n)
+    for name, array in filled.arrays.items():
+        array[...] = pool[name][:n]
+    keys = filled["sub"].astype(np.int64) * 4_000_000_007 + filled["ts_ms"]
+    return filled.digest(keys)
+
+
+

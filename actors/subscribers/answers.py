@@ -1,0 +1,352 @@
+"""What people make of a message: both worlds of a contact, at once and from the same draws.
+
+It owns utility, fatigue, trust, the choice to accept and its moment, and the direct truth `y1`,
+`y0` (truth.md sections 3 and 3a).  It must not know why the message was sent.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from actors import messages as m
+from actors.subscribers.place import local_quarter, switch_ms, travel_back, true_spot
+from actors.subscribers.state import LIFE_HERE, LIFE_MASK, LONG_AGO_S, NEVER_S
+from actors.subscribers.wants import bear_need, decay_q, find_need, organic_s
+from sim.core.kernel import kernel
+from sim.core.quantiles import quantile
+from sim.core.rng import draw, draw_cause, stream
+
+S_SEEN = stream("a message is seen")
+S_ANSWER = stream("answer to a message")
+S_TASTE = stream("lasting taste")
+S_PERSON = stream("lasting traits")
+S_WAKE = stream("a notice wakes a need")
+S_DELAY = stream("delay of a top-up")
+FATIGUE_MAX = 60_000
+
+
+@kernel
+def fatigue_at(s, t, i, now_s):
+    """Return the fatigue of a line at a moment, 1/1024."""
+    age = now_s - np.int64(s.fatigue_h[i]) * 3600
+    return np.int64(s.fatigue_q[i]) * decay_q(t, max(age, 0), t.fatigue_tau_s) // 1024
+
+
+@kernel
+def taste_q(t, seed, sub, kind):
+    """Return the lasting taste for a category, 1/1024 standard deviations."""
+    a, _, _, _ = draw(seed, S_TASTE, sub, 0, kind)
+    return np.int64(quantile(t.normal_q, a))
+
+
+@kernel
+def month_spending(p, t, i, activity):
+    """Return what a line spends in 30 days, minor units: its fee and typical use beyond it."""
+    return max(np.int64(t.month_minor[p.tariff[i], activity]), 1000)
+
+
+@kernel
+def utility_q(s, p, t, seed, i, sub, case, need_q, fatigue_q, noise):
+    """Return the utility of accepting, 1/1024 logit units.
+
+    Parameters
+    ----------
+    need_q : strength of the need at the moment of the answer, 1/1024
+    fatigue_q : fatigue at the moment of sending, 1/1024
+    noise : uint32, turned into logistic noise
+    """
+    kind = t.case_need[case]
+    _, sens, _, _ = draw(seed, S_PERSON, sub, 0, 0)
+    spending = month_spending(p, t, i, s.activity[i])
+    price = np.int64(t.case_price_minor[case]) * 1024 // spending
+    u = np.int64(t.case_b0_q[case])
+    u += np.int64(t.need_w_q) * need_q // 1024 * np.int64(t.case_match_q[case]) // 1024
+    u += np.int64(t.taste_w_q) * taste_q(t, seed, sub, kind) // 1024
+    u -= np.int64(t.price_w_q) * price // 1024 * np.int64(quantile(t.sensitivity_q, sens)) // 1024
+    u -= np.int64(t.fatigue_w_q) * fatigue_q // 1024
+    u += np.int64(t.trust_w_q) * np.int64(s.trust_q[i]) // 127
+    return u + np.int64(quantile(t.logit_q, noise))
+
+
+@kernel
+def feel(s, t, i, case, channel, need_q, now_s, c):
+    """Move fatigue, trust and satisfaction after a message was seen."""
+    old = fatigue_at(s, t, i, now_s)
+    satisfaction = np.int64(s.satisfaction_q[i])
+    if t.case_service[case]:
+        gain = np.int64(t.case_relief_q[case]) * (65_535 - satisfaction) // 1024
+        satisfaction += gain * t.effects_q // 1024
+        s.trust_q[i] = min(np.int64(s.trust_q[i]) + 4 * t.effects_q // 1024, 127)
+    else:
+        irrelevance = 1024 - need_q * np.int64(t.case_match_q[case]) // 1024
+        added = (
+            np.int64(t.fatigue_add_q) * irrelevance // 1024
+            * np.int64(t.case_annoy_q[case]) // 1024
+            * np.int64(t.channel_annoy_q[channel]) // 1024
+        )
+        old = min(old + added * t.effects_q // 1024, FATIGUE_MAX)
+        if need_q > 300:
+            gain = np.int64(t.case_relief_q[case]) * need_q // 1024 * (65_535 - satisfaction) // 1024
+            satisfaction += gain * t.effects_q // 1024
+        else:
+            loss = (satisfaction >> 9) * t.effects_q // 1024
+            satisfaction -= loss
+            if t.effects_q > 0:
+                s.trust_q[i] = max(np.int64(s.trust_q[i]) - 1, -127)
+    c.wow_q[case] += (satisfaction - np.int64(s.satisfaction_q[i])) * 1000 // 65_536
+    s.satisfaction_q[i] = max(min(satisfaction, 65_535), 0)
+    # Written only where something moved, so that a world without effects is untouched.
+    if t.effects_q > 0:
+        s.fatigue_q[i] = old
+        s.fatigue_h[i] = now_s // 3600
+
+
+@kernel
+def same_place(s, p, t, seed, i, sub, case, sent_ms, answer_ms):
+    """Return whether an offer bound to a place still finds the person there."""
+    if not t.case_place[case]:
+        return True
+    if answer_ms - sent_ms > 6 * 3_600_000:
+        return False
+    here = true_spot(s, t, i, sub, seed, p.region[i], sent_ms)
+    there = true_spot(s, t, i, sub, seed, p.region[i], answer_ms)
+    return here == there
+
+
+@kernel
+def hear(s, p, t, seed, i, sub, case, channel, status, sent_ms, trigger_ms, floor_ms, truth, r, ex, n_ex, c):
+    """Work out both worlds of one message and keep the answer that will be given.
+
+    Parameters
+    ----------
+    sent_ms : moment of sending; the message is evaluated at this moment
+    floor_ms : start of the tick: no consequence is earlier
+    truth, r : `Truth` columns and the row to write
+    ex, n_ex : pool of answers and its fill
+
+    Returns
+    -------
+    n_ex : new fill of the pool
+    """
+    kind = t.case_need[case]
+    now_s = sent_ms // 1000
+    name = t.case_id[case]
+    key_s = trigger_ms // 1000
+    slot = find_need(s, t, i, kind, now_s)
+    born = np.int64(LONG_AGO_S)
+    t0_ms = np.int64(-1)
+    need_now = np.int64(0)
+    if slot >= 0:
+        born = np.int64(s.need_born_s[i, slot])
+        need_now = decay_q(t, now_s - born, t.need_tau_s[kind])
+        at = organic_s(t, seed, sub, kind, born)
+        if at != NEVER_S and at * 1000 >= floor_ms:
+            t0_ms = at * 1000
+    fatigue = fatigue_at(s, t, i, now_s)
+    a, b, d, e = draw_cause(seed, S_SEEN, sub, name, key_s, 0)
+    g, h, _, _ = draw_cause(seed, S_ANSWER, sub, name, key_s, 1)
+    attention = np.int64(t.seen_q) * np.int64(t.channel_attention_q[channel]) // 1024
+    attention = attention * 1024 // (1024 + fatigue)
+    seen = status == m.DELIVERED and np.int64(a >> np.uint32(16)) < attention
+    answer_ms = sent_ms + np.int64(quantile(t.answer_ms, b)) * 1024 // np.int64(
+        t.channel_speed_q[channel]
+    )
+    t1_ms = max(answer_ms, floor_ms)
+    accepts = False
+    if seen:
+        c.seen[case] += 1
+        age = t1_ms // 1000 - born
+        need_then = np.int64(0) if slot < 0 else decay_q(t, age, t.need_tau_s[kind])
+        u = utility_q(s, p, t, seed, i, sub, case, need_then, fatigue, d)
+        if u > -1024:
+            c.clicked[case] += 1
+        expired = slot >= 0 and age >= 5 * np.int64(t.need_tau_s[kind])
+        accepts = (
+            u > 0
+            and t.effects_q > 0
+            and not expired
+            and t1_ms <= sent_ms + t.case_valid_ms[case]
+            and (t0_ms < 0 or t1_ms < t0_ms)
+            and same_place(s, p, t, seed, i, sub, case, sent_ms, t1_ms)
+        )
+        feel(s, t, i, case, channel, need_now, now_s, c)
+        opts_out = (
+            not t.case_service[case]
+            and np.int64(g) * 1024 < np.int64(t.opt_out) * fatigue * t.effects_q // 1024
+        )
+        if accepts or opts_out:
+            ex.sub[n_ex] = sub
+            ex.use_case[n_ex] = case
+            ex.action[n_ex] = m.ACCEPT if accepts else m.OPT_OUT
+            ex.need_born_s[n_ex] = born
+            ex.ts_ms[n_ex] = t1_ms
+            n_ex += 1
+            c.exposures_made[0] += 1
+    end_ms = sent_ms + t.horizon_ms
+    y0 = np.int64(0)
+    bought0 = t0_ms >= 0 and t0_ms < end_ms
+    if bought0:
+        y0 = np.int64(t.organic_margin_minor[kind])
+    y1 = y0
+    bought1 = bought0
+    if accepts:
+        bought1 = t1_ms < end_ms
+        y1 = np.int64(t.case_margin_minor[case]) if bought1 else np.int64(0)
+    if status <= m.FAILED:
+        y1 -= np.int64(t.channel_cost_minor[channel])
+    c.truth_n[case] += 1
+    c.truth_y1_minor[case] += y1
+    c.truth_y0_minor[case] += y0
+    c.truth_bought1[case] += bought1
+    c.truth_bought0[case] += bought0
+    truth.sub[r] = sub
+    truth.ts_ms[r] = sent_ms
+    truth.use_case[r] = case
+    truth.channel[r] = channel
+    truth.status[r] = status
+    truth.seen[r] = seen
+    truth.accepts[r] = accepts
+    truth.need_q[r] = need_now * 255 // 1024
+    truth.fatigue_q[r] = fatigue
+    truth.t1_ms[r] = t1_ms if accepts else -1
+    truth.t0_ms[r] = t0_ms
+    truth.y1_minor[r] = y1
+    truth.y0_minor[r] = y0
+    return n_ex
+
+
+@kernel
+def hear_all(s, p, t, seed, lo, d, n, floor_ms, truth, ex, n_ex, c):
+    """Work out the messages that arrived, in canonical order.
+
+    Parameters
+    ----------
+    d : `Delivery` columns, n rows of this partition, sorted by (sub, ts_ms)
+    truth : `Truth` columns with room for n rows, written
+    ex, n_ex : pool of answers with room for n more, and its fill
+
+    Returns
+    -------
+    n_truth, n_ex : rows written and new fill
+    """
+    r = 0
+    for k in range(n):
+        i = d.sub[k] - lo
+        if s.life[i] & LIFE_MASK != LIFE_HERE:
+            c.exposures_lost[0] += 1
+            c.truth_n[d.use_case[k]] += 1
+            continue
+        n_ex = hear(
+            s, p, t, seed, i, np.int64(d.sub[k]), np.int64(d.use_case[k]),
+            np.int64(d.channel[k]), d.status[k], d.sent_ms[k], d.trigger_ms[k], floor_ms,
+            truth, r, ex, n_ex, c,
+        )
+        r += 1
+    return r, n_ex
+
+
+@kernel
+def take_due(ex, n_ex, end_ms, due):
+    """Move the answers that are due before `end_ms` out of the pool.
+
+    Returns
+    -------
+    n_ex, n_due : new fill of the pool, rows written to `due` (unsorted)
+    """
+    kept = 0
+    n_due = 0
+    for k in range(n_ex):
+        if ex.ts_ms[k] < end_ms:
+            due.sub[n_due] = ex.sub[k]
+            due.use_case[n_due] = ex.use_case[k]
+            due.action[n_due] = ex.action[k]
+            due.need_born_s[n_due] = ex.need_born_s[k]
+            due.ts_ms[n_due] = ex.ts_ms[k]
+            n_due += 1
+        else:
+            ex.sub[kept] = ex.sub[k]
+            ex.use_case[kept] = ex.use_case[k]
+            ex.action[kept] = ex.action[k]
+            ex.need_born_s[kept] = ex.need_born_s[k]
+            ex.ts_ms[kept] = ex.ts_ms[k]
+            kept += 1
+    return kept, n_due
+
+
+@kernel
+def heed_account(s, p, t, seed, lo, a, n, c):
+    """Let people react to what their account told them (one tick ago).
+
+    A low balance plans a top-up and wakes the want for money; a used-up allowance wakes the want
+    for data; a lost line is cut off.
+
+    Parameters
+    ----------
+    a : `AccountEvent` columns, n rows of this partition, sorted by (sub, ts_ms)
+    """
+    for k in range(n):
+        sub = np.int64(a.sub[k])
+        i = sub - lo
+        kind = a.kind[k]
+        now_s = a.ts_ms[k] // 1000
+        if s.life[i] & LIFE_MASK != LIFE_HERE:
+            continue
+        if kind == m.LOW_BALANCE or kind == m.ZERO_BALANCE or kind == m.FEE_FAILED:
+            plan_recharge(s, t, seed, i, sub, kind, now_s)
+            u, v, _, _ = draw_cause(seed, S_WAKE, sub, np.uint32(kind), now_s, 0)
+            if u < t.wake_money:
+                bear_need(s, t, seed, i, sub, 3, now_s, c)
+        elif kind == m.ALLOWANCE_80 or kind == m.ALLOWANCE_100:
+            u, v, _, _ = draw_cause(seed, S_WAKE, sub, np.uint32(kind), now_s, 0)
+            if u < (t.wake_data_80 if kind == m.ALLOWANCE_80 else t.wake_data_100):
+                bear_need(s, t, seed, i, sub, 0, now_s, c)
+        elif kind == m.CHURNED:
+            s.life[i] = (s.life[i] & ~np.uint8(LIFE_MASK)) | np.uint8(3)
+
+
+@kernel
+def plan_recharge(s, t, seed, i, sub, kind, now_s):
+    """Plan a top-up after a notice, unless one is planned already."""
+    if s.recharge_s[i] != NEVER_S:
+        return
+    a, _, _, _ = draw_cause(seed, S_DELAY, sub, np.uint32(kind), now_s, 0)
+    delay = np.int64(quantile(t.recharge_delay_s, a))
+    if kind != m.LOW_BALANCE:
+        delay = delay // 3
+    s.recharge_s[i] = now_s + 60 + delay
+    if s.recharge_s[i] < s.due_s[i]:
+        s.due_s[i] = s.recharge_s[i]
+
+
+@kernel
+def score_visits(s, p, t, seed, lo, d, n, c):
+    """Compare believed visits with true places and forget them.
+
+    Parameters
+    ----------
+    d : `Detection` columns, n rows of this partition
+    """
+    for k in range(n):
+        sub = np.int64(d.sub[k])
+        i = sub - lo
+        fence = d.fence[k]
+        c.fence_detections[fence] += 1
+        ts = d.ts_ms[k]
+        spot = true_spot(s, t, i, sub, seed, p.region[i], ts)
+        if spot == t.n_hex + fence:
+            c.fence_true_detections[fence] += 1
+            inside_s = (ts - entered_ms(s, p, t, seed, i, sub, fence, ts)) // 1000
+            c.fence_delay_s[fence] += max(inside_s - np.int64(t.dwell_s[fence]), 0)
+
+
+@kernel
+def entered_ms(s, p, t, seed, i, sub, fence, ts_ms):
+    """Return when a person who is inside a fence came in: exact, from the diary or the flight."""
+    if s.travel_s[i] != NEVER_S and t.fence_kind[fence] == 1:
+        back = travel_back(t, seed, sub, s.travel_s[i])
+        return (back if ts_ms >= back * 1000 else np.int64(s.travel_s[i])) * 1000
+    region = p.region[i]
+    epoch = ts_ms // 900_000
+    quarter = local_quarter(t, region, epoch)
+    start_epoch = epoch - (quarter - np.int64(s.trip_from[i]))
+    return start_epoch * 900_000 + switch_ms(seed, sub, start_epoch)

@@ -1,0 +1,192 @@
+"""Options of the subscriber role: who the people are, how they move, use, feel and leave.
+
+It owns defaults and ranges, each with its source or the word *assumption*.  It must not know the
+kernels that read the compiled form.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sim.core.params import Params
+
+
+class MobilityParams(Params):
+    """The diary: work, leisure, malls, journeys."""
+
+    employed_share: float = Field(
+        0.60, ge=0, le=1, description="share of adults with a work place (assumption)"
+    )
+    work_start_h: float = Field(8.75, ge=0, le=24, description="mean start of work, local hour")
+    work_hours: float = Field(8.5, ge=1, le=16, description="mean length of a working day, h")
+    leisure_per_day: float = Field(
+        0.45, ge=0, le=1, description="chance of a leisure outing on a day (assumption)"
+    )
+    mall_share_weekday: float = Field(
+        0.16, ge=0, le=1, description="share of outings that go to a mall, Monday to Friday"
+    )
+    mall_share_weekend: float = Field(
+        0.34, ge=0, le=1, description="share of outings that go to a mall, weekend"
+    )
+    journeys_per_1000_month: float = Field(
+        9.0, ge=0, le=1000, description="flights abroad per 1,000 subscribers and 30 days"
+    )
+    abroad_days: float = Field(5.0, ge=0.5, le=60, description="median stay abroad, days")
+    ping_pong: float = Field(
+        0.15, ge=0, le=1,
+        description="share of events of an unmoved phone served by another cell (10-25 %)",
+    )
+
+
+class UsageParams(Params):
+    """What lines do in a day."""
+
+    voice_per_day: float = Field(4.0, ge=0, le=200, description="call records per active day")
+    sms_per_day: float = Field(1.6, ge=0, le=200, description="text records per active day")
+    data_per_day: float = Field(
+        58.0, ge=0, le=500, description="data session slices per active day"
+    )
+    location_per_day: float = Field(
+        40.0, ge=0, le=500, description="location and signalling events that reach the platform"
+    )
+    visit_per_day: float = Field(
+        2.0, ge=0, le=100, description="visits of a shop or rival page, app or site, per day"
+    )
+    activity_sigma: float = Field(
+        0.75, ge=0, le=3, description="log-sd of the activity of lines (heavy tail)"
+    )
+    burst_shape: float = Field(
+        0.55, gt=0, le=100,
+        description="gamma shape of the rate within an epoch; small is bursty, 100 is Poisson",
+    )
+    data_gb_month: float = Field(
+        16.0, ge=0, le=1000, description="mean data volume of a line, GB a month"
+    )
+    data_sigma: float = Field(
+        1.35, ge=0, le=3, description="log-sd of the data volume between lines"
+    )
+    call_median_s: float = Field(
+        27.0, gt=0, le=3600, description="median answered call, s (Copenhagen set: 27 s)"
+    )
+    call_sigma: float = Field(
+        1.45, ge=0, le=3, description="log-sd of call durations (Copenhagen set: 1.66)"
+    )
+    missed_share: float = Field(
+        0.26, ge=0, le=1, description="calls without answer (Copenhagen set: 26 %)"
+    )
+
+
+class RechargeParams(Params):
+    """How prepaid lines put money in."""
+
+    delay_median_min: float = Field(
+        90.0, gt=0, le=100_000, description="median delay from the notice to the recharge, min"
+    )
+    delay_sigma: float = Field(1.6, ge=0, le=4, description="log-sd of that delay")
+    days_covered: float = Field(
+        17.0, gt=0, le=120, description="days of spending that a typical recharge covers"
+    )
+
+
+class AnswerParams(Params):
+    """How people see, answer and tire of messages (truth.md sections 1 to 5)."""
+
+    effects: float = Field(
+        1.0, ge=0, le=5,
+        description="scale of every effect of a contact; 0 makes treated and control the same",
+    )
+    seen_share: float = Field(
+        0.55, ge=0, le=1, description="chance that a delivered text is seen at full attention"
+    )
+    fatigue_per_contact: float = Field(
+        0.30, ge=0, le=10, description="fatigue added by one seen, wholly irrelevant contact"
+    )
+    fatigue_half_life_days: float = Field(
+        7.0, gt=0, le=365, description="half-life of fast fatigue, days (assumption)"
+    )
+    fatigue_weight: float = Field(1.1, ge=0, le=20, description="loss of utility per fatigue")
+    price_weight: float = Field(
+        3.0, ge=0, le=100, description="loss of utility per price over a month's spending"
+    )
+    need_weight: float = Field(2.2, ge=0, le=20, description="utility of a full-strength need")
+    taste_weight: float = Field(
+        0.55, ge=0, le=20, description="utility of one standard deviation of taste"
+    )
+    trust_weight: float = Field(0.35, ge=0, le=20, description="utility of trust at its maximum")
+    delay_median_min: float = Field(
+        26.0, gt=0, le=10_000,
+        description="median from send to answer, min (log-normal fit of four published points)",
+    )
+    delay_sigma: float = Field(2.75, ge=0, le=5, description="log-sd of that delay")
+    opt_out_share: float = Field(
+        0.0004, ge=0, le=1,
+        description="opt-out per seen marketing contact at fatigue 1 (0.02-0.05 %, assumption)",
+    )
+    horizon_days: float = Field(
+        0.25, gt=0, le=90,
+        description="horizon of `uplift` and of the direct truth, days",
+    )
+
+
+class NeedParams(Params):
+    """Wants that are alive for a while, and what becomes of them without any contact."""
+
+    organic_share: dict[str, float] = Field(
+        default={
+            "data": 0.16, "roaming": 0.32, "shopping": 0.06,
+            "money": 0.05, "loyalty": 0.04, "device": 0.03,
+        },
+        description="share of needs, by category, that people serve themselves at list price",
+    )
+    organic_delay_h: dict[str, float] = Field(
+        default={
+            "data": 7.0, "roaming": 6.0, "shopping": 0.8,
+            "money": 5.0, "loyalty": 48.0, "device": 72.0,
+        },
+        description="mean delay of the organic purchase, h",
+    )
+    decay_h: dict[str, float] = Field(
+        default={
+            "data": 20.0, "roaming": 16.0, "shopping": 1.2,
+            "money": 10.0, "loyalty": 96.0, "device": 240.0,
+        },
+        description="time constant of a need's strength, h",
+    )
+    spontaneous_per_day: dict[str, float] = Field(
+        default={
+            "data": 0.006, "roaming": 0.0, "shopping": 0.004,
+            "money": 0.002, "loyalty": 0.002, "device": 0.002,
+        },
+        description="needs per line and day that no event announces",
+    )
+
+
+class LeaveParams(Params):
+    """Hazard of leaving, and falling silent."""
+
+    churn_month: float = Field(
+        0.02, ge=0, le=0.5, description="base hazard of leaving, share of lines per 30 days"
+    )
+    dissatisfied_factor: float = Field(
+        3.0, ge=1, le=20, description="factor on the hazard at satisfaction 0 against the middle"
+    )
+    silences_per_1000_month: float = Field(
+        14.0, ge=0, le=1000, description="lines per 1,000 and 30 days that fall silent for long"
+    )
+    silence_days: float = Field(
+        38.0, ge=1, le=365, description="median length of a long silence, days"
+    )
+    blocked_cost: float = Field(
+        0.012, ge=0, le=1, description="satisfaction lost by a blocked call or slow session"
+    )
+
+
+class SubscriberParams(Params):
+    """All options of the subscriber role."""
+
+    mobility: MobilityParams = MobilityParams()
+    usage: UsageParams = UsageParams()
+    recharge: RechargeParams = RechargeParams()
+    answers: AnswerParams = AnswerParams()
+    needs: NeedParams = NeedParams()
+    leaving: LeaveParams = LeaveParams()

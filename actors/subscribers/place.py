@@ -1,0 +1,152 @@
+"""Where a person truly is at a moment: a pure function of the diary, the flight and the clock.
+
+It owns the place kernels and the serving-cell choice.  It must not change state.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from actors.subscribers.state import NEVER_S
+from sim.core.kernel import kernel
+from sim.core.quantiles import quantile
+from sim.core.rng import draw_cause, mix64, stream
+
+S_STAY = stream("length of a stay abroad")
+
+AT_AIRPORT_S = 7_200
+"""Time at the airport before a departure, s (1.5 to 3 h, behaviour 3.5)."""
+FLIGHT_S = 14_400
+"""Flight, phone off, s."""
+INBOUND_S = 2_700
+"""Time at the airport after the return, s (0.5 to 1 h)."""
+
+ABROAD = -1
+IN_FLIGHT = -2
+MALL_SLOT = 16
+NO_SLOT = 255
+
+
+@kernel
+def travel_back(t, seed, sub, travel_s):
+    """Return the moment, s, at which a traveller is at the home airport again."""
+    a, _, _, _ = draw_cause(seed, S_STAY, sub, np.uint32(0), travel_s, 0)
+    return travel_s + AT_AIRPORT_S + 2 * FLIGHT_S + np.int64(quantile(t.abroad_s, a))
+
+
+@kernel
+def work_hex(s, t, i):
+    """Return the hex of a line's work place, or its home."""
+    if s.work_slot[i] == NO_SLOT:
+        return np.int64(s.home[i])
+    return np.int64(t.hex_work[s.home[i], s.work_slot[i]])
+
+
+@kernel
+def trip_spot(s, t, i):
+    """Return the spot of today's outing."""
+    slot = s.trip_slot[i]
+    home = s.home[i]
+    if slot >= MALL_SLOT:
+        fence = t.hex_mall[home, slot - MALL_SLOT]
+        return np.int64(home) if fence < 0 else np.int64(t.n_hex + fence)
+    return np.int64(t.hex_leisure[home, slot])
+
+
+@kernel
+def diary_spot(s, t, i, quarter):
+    """Return the spot at a quarter of the local day, flights aside."""
+    if quarter >= s.trip_from[i] and quarter < s.trip_to[i] and s.trip_from[i] != NO_SLOT:
+        return trip_spot(s, t, i)
+    if quarter >= s.work_from[i] and quarter < s.work_to[i] and s.work_from[i] != NO_SLOT:
+        return work_hex(s, t, i)
+    return np.int64(s.home[i])
+
+
+@kernel
+def flight_spot(s, t, i, sub, seed, now_s):
+    """Return the spot of a traveller: airport, `IN_FLIGHT`, `ABROAD`, or -3 when not travelling."""
+    start = np.int64(s.travel_s[i])
+    if start == NEVER_S or now_s < start:
+        return np.int64(-3)
+    airport = t.hex_airport[s.home[i]]
+    if airport < 0:
+        return np.int64(-3)
+    if now_s < start + AT_AIRPORT_S:
+        return np.int64(t.n_hex + airport)
+    if now_s < start + AT_AIRPORT_S + FLIGHT_S:
+        return np.int64(IN_FLIGHT)
+    back = travel_back(t, seed, sub, start)
+    if now_s < back - FLIGHT_S:
+        return np.int64(ABROAD)
+    if now_s < back:
+        return np.int64(IN_FLIGHT)
+    if now_s < back + INBOUND_S:
+        return np.int64(t.n_hex + airport)
+    return np.int64(-3)
+
+
+@kernel
+def switch_ms(seed, sub, epoch):
+    """Return the offset within an epoch, ms, at which a planned change of place happens."""
+    key = mix64(np.uint64(sub) ^ (np.uint64(epoch) << np.uint64(32)) ^ mix64(seed))
+    return np.int64(key % np.uint64(900_000))
+
+
+@kernel
+def local_quarter(t, region, epoch):
+    """Return the quarter of the local day (0 to 95) at a global epoch."""
+    return (epoch + np.int64(t.region_shift_q[region]) + np.int64(t.start_quarter)) % 96
+
+
+@kernel
+def local_day(t, region, epoch):
+    """Return the local day since the start (0 is the first), floor."""
+    return (epoch + np.int64(t.region_shift_q[region]) + np.int64(t.start_quarter)) // 96
+
+
+@kernel
+def true_spot(s, t, i, sub, seed, region, ts_ms):
+    """Return the true spot at a moment of the current local day."""
+    flying = flight_spot(s, t, i, sub, seed, ts_ms // 1000)
+    if flying != -3:
+        return flying
+    epoch = ts_ms // 900_000
+    quarter = local_quarter(t, region, epoch)
+    now = diary_spot(s, t, i, quarter)
+    if quarter == 0:
+        return now
+    before = diary_spot(s, t, i, quarter - 1)
+    if before != now and ts_ms - epoch * 900_000 < switch_ms(seed, sub, epoch):
+        return before
+    return now
+
+
+@kernel
+def serving_cell(t, q, sub, spot, word):
+    """Return the cell that serves a phone at a spot, or -1 where every candidate is down.
+
+    A phone at rest keeps the cell of its own (line, spot) draw; a share of events is served by
+    another candidate (ping-pong).
+
+    Parameters
+    ----------
+    q : cell quality as broadcast, of the previous tick
+    word : uint32, draw of the event
+    """
+    if (word & np.uint32(0xFF)) < np.uint32(t.ping_pong):
+        u = np.int64(word >> np.uint32(16))
+    else:
+        key = mix64(np.uint64(sub) ^ (np.uint64(spot) << np.uint64(32)))
+        u = np.int64(key >> np.uint64(48))
+    k = 0
+    while k < 3 and u > t.spot_cum[spot, k]:
+        k += 1
+    cell = t.spot_cells[spot, k]
+    if q.available[cell] == 0:
+        for j in range(4):
+            other = t.spot_cells[spot, j]
+            if q.available[other] != 0:
+                return np.int64(other)
+        return np.int64(-1)
+    return np.int64(cell)

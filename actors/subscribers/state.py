@@ -1,0 +1,62 @@
+"""State of the subscriber role: where people are, what they want, how they feel.
+
+It owns the columns that `SubscriberActor` alone changes.  Nothing here may reach a message that
+the RTM engine reads, save through what people do.
+"""
+
+from __future__ import annotations
+
+from sim.core.columns import Field, Schema
+
+NEVER_S = 2_000_000_000
+"""A moment that does not come, s."""
+LONG_AGO_S = -2_000_000_000
+"""A moment before everything, s."""
+
+LIFE_RESERVED, LIFE_HERE, LIFE_LEFT, LIFE_CUT = 0, 1, 2, 3
+"""Low bits of `life`: not yet joined, using, left for a rival, cut off by the operator."""
+LIFE_MASK = 7
+TOPUP_OPEN = 8
+"""Bit of `life`: a top-up was begun and not yet completed."""
+
+N_NEED_SLOTS = 3
+SLOTS = ("a", "b", "c")
+
+STATE = Schema(
+    "SubscriberState",
+    (
+        Field("home", "i4", "1", "home hex, row of the geography"),
+        Field("work_slot", "u1", "1", "row of the home hex's work candidates; 255 none"),
+        Field("activity", "u1", "class", "activity class; the last class is machines"),
+        Field("volume", "u1", "class", "data volume class"),
+        Field("work_from", "u1", "quarter h", "start of work today; 255 none"),
+        Field("work_to", "u1", "quarter h", "end of work today"),
+        Field("trip_from", "u1", "quarter h", "start of the outing today; 255 none"),
+        Field("trip_to", "u1", "quarter h", "end of the outing today"),
+        Field("trip_slot", "u1", "1", "where: 0-7 leisure candidate, 16-19 mall candidate"),
+        Field("travel_s", "i4", "s", "arrival at the airport for a flight; `NEVER_S` none"),
+        Field("need_kind", "u1", "code", "want in each slot; 255 free", SLOTS),
+        Field("need_born_s", "i4", "s", "birth of the want in each slot", SLOTS),
+        Field("life", "u1", "bits", "state of life, and whether a top-up is open"),
+        Field("silent_s", "i4", "s", "silent until; or the moment of joining, while reserved"),
+        Field("recharge_s", "i4", "s", "moment of the planned top-up; `NEVER_S` none"),
+        Field("due_s", "i4", "s", "earliest moment at which anything planned is due"),
+        Field("fatigue_q", "u2", "1/1024", "fatigue at `fatigue_h`"),
+        Field("fatigue_h", "i2", "h", "moment of `fatigue_q`"),
+        Field("trust_q", "i1", "1/127", "trust in the operator"),
+        Field("satisfaction_q", "u2", "1/65535", "satisfaction with the operator"),
+    ),
+    doc="latent state and diary of a line",
+)
+
+EXPOSURE = Schema(
+    "Exposure",
+    (
+        Field("sub", "i4", "1", "global id of the line"),
+        Field("use_case", "i2", "1", "offer of the message"),
+        Field("action", "u1", "code", "accept, click or opt_out"),
+        Field("need_born_s", "i4", "s", "birth of the want that it answers; `LONG_AGO_S` none"),
+        Field("ts_ms", "i8", "ms", "moment of the answer"),
+    ),
+    doc="answers that people will give to messages they hold",
+)

@@ -1,0 +1,368 @@
+"""The subscriber role's options, compiled once to integer tables that kernels read.
+
+It owns the turning of `SubscriberParams`, the geography and the truth part of the catalogue into
+arrays.  It must not hold state, nor hand anything to another role.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from actors.billing.params import BillingParams, Tariff
+from actors.channels.params import Channel
+from actors.rtm.params import NEEDS, Offer
+from actors.subscribers.params import SubscriberParams
+from geo.geography import Geography
+from sim.core import quantiles, rng
+
+N_ACTIVITY = 16
+"""Activity classes of people; class 16 is machines."""
+N_VOLUME = 64
+MACHINE_CLASS = N_ACTIVITY
+N_COUNT = 24
+"""Events of one line in one epoch, at most."""
+N_LEVELS = 250
+BUYING_KINDS = ("data_pack", "roaming_pack", "coupon", "renewal")
+ANSWER_WINDOW_H = 72
+"""Offers may be answered for three days, those bound to a place for six hours (assumption)."""
+
+# Percent of daily events by local hour (behaviour 3.4, assumptions with the published shape).
+VOICE = (
+    (0.9, 0.5, 0.3, 0.2, 0.3, 0.6, 1.5, 3.0, 4.8, 6.2, 6.9, 7.1,
+     6.8, 6.6, 6.5, 6.5, 6.7, 7.2, 7.5, 6.7, 5.3, 3.8, 2.5, 1.5),
+    (1.6, 1.0, 0.6, 0.4, 0.3, 0.4, 0.8, 1.6, 3.1, 4.8, 6.1, 6.8,
+     7.0, 6.9, 6.7, 6.6, 6.7, 7.0, 7.3, 7.0, 6.2, 5.0, 3.6, 2.2),
+)  # fmt: skip
+DATA = (
+    (3.0, 2.0, 1.4, 1.1, 1.0, 1.2, 2.0, 3.3, 4.1, 4.4, 4.5, 4.7,
+     4.9, 4.9, 4.8, 4.9, 5.1, 5.5, 5.9, 6.3, 6.7, 7.0, 6.7, 4.9),
+    (3.8, 2.7, 1.9, 1.4, 1.1, 1.1, 1.4, 2.2, 3.2, 4.1, 4.7, 5.0,
+     5.1, 5.1, 5.0, 5.1, 5.2, 5.4, 5.7, 6.0, 6.4, 6.7, 6.5, 5.2),
+)  # fmt: skip
+TEXT = (
+    1.7, 1.1, 0.8, 0.7, 0.7, 0.9, 1.7, 3.0, 4.2, 4.9, 5.2, 5.5,
+    5.7, 5.6, 5.5, 5.6, 5.9, 6.3, 6.6, 6.8, 6.7, 6.1, 4.9, 3.2,
+)  # fmt: skip
+DATA_GROUP_SHARE = (0.36, 0.20, 0.26, 0.18)
+"""Share of data slices: general, video, social, messaging (assumption)."""
+DATA_GROUP_SIZE = (0.6, 2.9, 0.8, 0.12)
+"""Relative size of a slice of each kind (assumption; their share-weighted mean is near 1)."""
+VISIT_SHARE = (0.52, 0.20, 0.06, 0.05, 0.10, 0.07)
+"""Share of visits: content, shop, cart, rival, finance, travel (assumption)."""
+MACHINE_PER_DAY = (0.0, 0.2, 24.0, 5.0, 0.0)
+"""Machines: voice, texts, data, location, visits a day (assumption)."""
+
+
+def activity_factors(sigma: float) -> np.ndarray:
+    """Return (16,) float factors on the activity of people, log-normal, mean exactly 1."""
+    shape = quantiles.lognormal(1e6, sigma).reshape(N_ACTIVITY, -1).mean(axis=1)
+    return shape / shape.mean()
+
+
+def _curves(kind: int, weekend: int) -> np.ndarray:
+    curve = (VOICE[weekend], TEXT, DATA[weekend], TEXT, DATA[weekend])[kind]
+    return np.array(curve) / sum(curve)
+
+
+def rates(params: SubscriberParams) -> np.ndarray:
+    """Return (17, 2, 24, 5) mean events per hour by class, day type, hour and kind."""
+    use = params.usage
+    per_day = (use.voice_per_day, use.sms_per_day, use.data_per_day, use.location_per_day,
+               use.visit_per_day)  # fmt: skip
+    factors = activity_factors(use.activity_sigma)
+    out = np.zeros((N_ACTIVITY + 1, 2, 24, 5))
+    for weekend in range(2):
+        for kind in range(5):
+            curve = _curves(kind, weekend)
+            out[:N_ACTIVITY, weekend, :, kind] = np.outer(factors, curve * per_day[kind])
+            out[MACHINE_CLASS, weekend, :, kind] = MACHINE_PER_DAY[kind] / 24
+    return out
+
+
+def _levels(params: SubscriberParams) -> dict[str, Any]:
+    """Return the count tables, the level of each (class, weekday, quarter), and kind shares."""
+    hourly = rates(params)
+    per_epoch = hourly.sum(axis=3) / 4
+    low, high = max(per_epoch.min(), 1e-4), max(per_epoch.max(), 2e-4)
+    grid = np.geomspace(low, high, N_LEVELS)
+    counts = np.stack([
+        quantiles.count_thresholds(float(r), params.usage.burst_shape, n_max=N_COUNT) for r in grid
+    ])
+    step = math.log(high / low) / (N_LEVELS - 1)
+    index = np.rint(np.log(np.maximum(per_epoch, low) / low) / step).astype(np.uint8)
+    level = np.zeros((N_ACTIVITY + 1, 7, 96), np.uint8)
+    for day in range(7):
+        level[:, day, :] = np.repeat(index[:, 1 if day >= 5 else 0, :], 4, axis=1)
+    kinds = np.zeros((2, 2, 24, 5), np.uint32)
+    for machine in range(2):
+        for weekend in range(2):
+            for hour in range(24):
+                share = hourly[MACHINE_CLASS if machine else 0, weekend, hour]
+                kinds[machine, weekend, hour] = quantiles.cumulative(share + 1e-12)
+    return {"counts": counts, "level": level, "kinds": kinds}
+
+
+def month_spending(
+    params: SubscriberParams, tariffs: Sequence[Tariff], price_level: float
+) -> np.ndarray:
+    """Return (n_tariffs, 17) int64 typical spending in 30 days, minor units.
+
+    Fee plus mean use beyond the allowance at the tariff's rates, by activity class.
+    """
+    use = params.usage
+    factors = np.append(activity_factors(use.activity_sigma), 0.05)
+    call_min = quantiles.lognormal(use.call_median_s, use.call_sigma, high=7200).mean() / 60
+    answered = 1 - use.missed_share
+    out = np.zeros((len(tariffs), N_ACTIVITY + 1))
+    for row, tariff in enumerate(tariffs):
+        months = 30 / tariff.period_days
+        voice = factors * use.voice_per_day * 30 * call_min * answered
+        texts = factors * use.sms_per_day * 30
+        data = factors * use.data_gb_month * 1000
+        over = np.maximum(voice - tariff.voice_min * months, 0) * tariff.over.voice_minor_per_min
+        over += np.maximum(texts - tariff.sms * months, 0) * tariff.over.sms_minor
+        if tariff.after_limit == "charge":
+            extra = np.maximum(data - tariff.data_mb * months, 0)
+            # People mind their spending once the allowance is gone (assumption: a tenth is used).
+            extra = np.minimum(extra * 0.1, 400)
+            over += extra * tariff.over.data_minor_per_mb
+        out[row] = tariff.fee_minor * months + over
+    return np.rint(out * price_level).astype(np.int64)
+
+
+def _money(
+    params: SubscriberParams, tariffs: Sequence[Tariff], price_level: float
+) -> dict[str, Any]:
+    month = month_spending(params, tariffs, price_level)
+    fee = np.array([[t.fee_minor * price_level] for t in tariffs])
+    sums = np.maximum(month * params.recharge.days_covered / 30, fee * 1.02)
+    step = max(round(5_000 * price_level), 1)
+    return {
+        "month_minor": month,
+        "recharge_minor": np.maximum(np.rint(sums), step).astype(np.int64),
+        "recharge_step_minor": step,
+        "recharge_spread_q": quantiles.lognormal(1024, 0.35),
+        "recharge_delay_s": quantiles.lognormal(
+            params.recharge.delay_median_min * 60, params.recharge.delay_sigma, high=30 * 86_400
+        ),
+    }
+
+
+def _usage(params: SubscriberParams) -> dict[str, Any]:
+    use = params.usage
+    between = math.sqrt(max(use.data_sigma**2 - use.activity_sigma**2, 0.0))
+    volume = quantiles.lognormal(1e6, between).reshape(N_VOLUME, -1).mean(axis=1)
+    weight = sum(a * b for a, b in zip(DATA_GROUP_SHARE, DATA_GROUP_SIZE, strict=True))
+    slice_kb = use.data_gb_month * 1e6 / 30 / max(use.data_per_day, 1e-9) / weight
+    return {
+        "machine_class": MACHINE_CLASS,
+        "volume_q": np.rint(volume / volume.mean() * 1024).astype(np.int64),
+        "slice_kb": quantiles.lognormal_mean(max(slice_kb, 1), 1.1, high=4_000_000),
+        "group_q": np.rint(np.array(DATA_GROUP_SIZE) * 1024).astype(np.int64),
+        "data_group": quantiles.cumulative(np.array(DATA_GROUP_SHARE)),
+        "call_s": np.maximum(quantiles.lognormal(use.call_median_s, use.call_sigma, high=7200), 1),
+        "missed": np.uint32(round(use.missed_share * 1024)),
+        "visit_kind": quantiles.cumulative(np.array(VISIT_SHARE)),
+    }
+
+
+def _days(params: SubscriberParams) -> dict[str, Any]:
+    move, leave = params.mobility, params.leaving
+    return {
+        "leisure": rng.threshold(move.leisure_per_day),
+        "mall_weekday": rng.threshold(move.mall_share_weekday),
+        "mall_weekend": rng.threshold(move.mall_share_weekend),
+        "work_start_q": round(move.work_start_h * 4),
+        "work_q": round(move.work_hours * 4),
+        "journey_day": rng.threshold(move.journeys_per_1000_month / 30_000),
+        "abroad_s": quantiles.lognormal(move.abroad_days * 86_400, 0.6, high=60 * 86_400),
+        "ping_pong": round(move.ping_pong * 256),
+        "leave_day": int(rng.threshold(leave.churn_month / 30)),
+        "leave_factor_q": round(leave.dissatisfied_factor * 1024),
+        "silence_day": rng.threshold(leave.silences_per_1000_month / 30_000),
+        "silence_s": quantiles.lognormal(leave.silence_days * 86_400, 0.5, high=200 * 86_400),
+        "blocked_cost_q": round(leave.blocked_cost * 65_535),
+    }
+
+
+def _needs(params: SubscriberParams, offers: Sequence[Offer], vat: float, price_level: float) -> dict[str, Any]:
+    need = params.needs
+    price = np.zeros(len(NEEDS), np.int64)
+    margin = np.zeros(len(NEEDS), np.int64)
+    for k, name in enumerate(NEEDS):
+        packs = [
+            o.product for o in offers
+            if o.truth.category == name and o.product.kind in ("data_pack", "roaming_pack")
+            and o.product.list_price_minor > 0
+        ]  # fmt: skip
+        if packs:
+            best = min(packs, key=lambda product: product.list_price_minor)
+            price[k] = round(best.list_price_minor * price_level)
+            margin[k] = round(price[k] * (1 - vat) - best.unit_cost_minor * price_level)
+    delay = [
+        quantiles.table(lambda p, h=need.organic_delay_h[n]: -math.log1p(-p) * h * 3600)
+        for n in NEEDS
+    ]
+    return {
+        "organic_share": np.array([rng.threshold(need.organic_share[n]) for n in NEEDS], np.uint32),
+        "organic_delay_s": np.stack(delay),
+        "need_tau_s": np.array([max(need.decay_h[n] * 3600, 1) for n in NEEDS], np.int64),
+        "spontaneous": np.array(
+            [rng.threshold(need.spontaneous_per_day[n] * len(NEEDS)) for n in NEEDS], np.uint32
+        ),
+        "organic_price_minor": price,
+        "organic_margin_minor": margin,
+        # Chance that a cause wakes a need (assumptions).
+        "shop_need": rng.threshold(0.30),
+        "wake_money": rng.threshold(0.35),
+        "wake_data_80": rng.threshold(0.25),
+        "wake_data_100": rng.threshold(0.60),
+    }
+
+
+def _answers(params: SubscriberParams) -> dict[str, Any]:
+    a = params.answers
+    x = np.arange(1024) / 128
+    return {
+        "effects_q": round(min(a.effects, 1.0) * 1024),
+        "seen_q": round(a.seen_share * 65_536),
+        "fatigue_add_q": round(a.fatigue_per_contact * 1024),
+        "fatigue_tau_s": round(a.fatigue_half_life_days * 86_400 / math.log(2)),
+        "fatigue_w_q": round(a.fatigue_weight * a.effects * 1024),
+        "price_w_q": round(a.price_weight * 1024),
+        "need_w_q": round(a.need_weight * 1024),
+        "taste_w_q": round(a.taste_weight * 1024),
+        "trust_w_q": round(a.trust_weight * 1024),
+        "opt_out": round(a.opt_out_share * 4294967296),
+        "horizon_ms": round(a.horizon_days * 86_400_000),
+        "answer_ms": quantiles.lognormal(
+            a.delay_median_min * 60_000, a.delay_sigma, high=30 * 86_400_000
+        ),
+        "logit_q": quantiles.table(lambda p: math.log(p / (1 - p)) * 1024),
+        "normal_q": quantiles.normal_scores(1024),
+        "sensitivity_q": quantiles.lognormal(1024, 0.5),
+        "decay": np.rint(np.exp(-x) * 1024).astype(np.int64),
+    }
+
+
+def case_margin_minor(offer: Offer, *, vat: float, credit_fee_share: float, price_level: float) -> int:
+    """Return what an acceptance is worth, minor units: revenue without VAT less its cost."""
+    product = offer.product
+    cost = product.unit_cost_minor
+    if product.kind == "coupon":
+        value = product.price_minor * product.partner_share - cost
+    elif product.kind == "credit":
+        value = product.credit_minor * credit_fee_share * (1 - vat) - cost
+    elif product.kind in ("gift", "care"):
+        value = -product.bonus_minor - cost
+    else:
+        value = product.price_minor * (1 - vat) - cost
+    return round(value * price_level)
+
+
+def _cases(
+    offers: Sequence[Offer], billing: BillingParams, price_level: float
+) -> dict[str, Any]:
+    def column(values: Any, dtype: type) -> np.ndarray:
+        return np.array(list(values) or [0], dtype)
+
+    return {
+        "case_id": column((rng.name_id("offer:" + o.offer) for o in offers), np.uint32),
+        "case_need": column((NEEDS.index(o.truth.category) for o in offers), np.int64),
+        "case_b0_q": column((round(o.truth.b0 * 1024) for o in offers), np.int64),
+        "case_match_q": column((round(o.truth.match * 1024) for o in offers), np.int64),
+        "case_relief_q": column((round(o.truth.relief * 1024) for o in offers), np.int64),
+        "case_annoy_q": column((round(o.truth.annoy * 1024) for o in offers), np.int64),
+        "case_place": column((o.truth.place for o in offers), np.bool_),
+        "case_service": column((o.policy.service for o in offers), np.bool_),
+        "case_buys": column((o.product.kind in BUYING_KINDS for o in offers), np.bool_),
+        "case_price_minor": column(
+            (round(o.product.price_minor * price_level) for o in offers), np.int64
+        ),
+        "case_margin_minor": column(
+            (case_margin_minor(o, vat=billing.vat, credit_fee_share=billing.credit_fee_share,
+                               price_level=price_level) for o in offers), np.int64
+        ),
+        "case_valid_ms": column(
+            ((6 if o.truth.place else ANSWER_WINDOW_H) * 3_600_000 for o in offers), np.int64
+        ),
+    }  # fmt: skip
+
+
+def _places(geo: Geography, dwell_s: Mapping[int, int], *, start_quarter: int) -> dict[str, Any]:
+    shift = geo.region_tz_q.astype(np.int64) - int(geo.region_tz_q[0])
+    return {
+        "n_hex": len(geo.hex_id),
+        "hex_work": geo.hex_work,
+        "hex_leisure": geo.hex_leisure,
+        "hex_mall": geo.hex_mall,
+        "hex_airport": geo.hex_airport,
+        "spot_cells": geo.spot_cells,
+        "spot_cum": geo.spot_cum,
+        "fence_kind": geo.fence_kind,
+        "dwell_s": np.array([dwell_s[int(k)] for k in geo.fence_kind] or [0], np.int64),
+        "region_shift_q": shift,
+        "start_quarter": start_quarter,
+    }
+
+
+def compile_tables(
+    params: SubscriberParams,
+    geo: Geography,
+    *,
+    tariffs: Sequence[Tariff],
+    offers: Sequence[Offer],
+    channels: Sequence[Channel],
+    billing: BillingParams,
+    price_level: float,
+    dwell_s: Mapping[int, int],
+    start_quarter: int,
+) -> Any:
+    """Return the tables of the subscriber kernels as one namedtuple.
+
+    Parameters
+    ----------
+    tariffs, offers, channels : entries of the run, in the order of their dense indices
+    dwell_s : dwell time, s, by fence kind
+    start_quarter : quarter of the day at the start, local time of the first region
+    """
+    speed = np.array([round(c.answer_speed * 1024) for c in channels] or [1024], np.int64)
+    parts: dict[str, Any] = {
+        **_places(geo, dwell_s, start_quarter=start_quarter),
+        **_levels(params),
+        **_usage(params),
+        **_days(params),
+        **_needs(params, offers, billing.vat, price_level),
+        **_money(params, tariffs, price_level),
+        **_answers(params),
+        **_cases(offers, billing, price_level),
+        "channel_attention_q": np.array([round(c.attention * 1024) for c in channels] or [0]),
+        "channel_speed_q": np.maximum(speed, 1),
+        "channel_annoy_q": np.array([round(c.annoy * 1024) for c in channels] or [0]),
+        "channel_cost_minor": np.array(
+            [round(c.cost_minor * price_level) for c in channels] or [0], np.int64
+        ),
+    }
+    return SubscriberTables(**parts)
+
+
+SubscriberTables = namedtuple(
+    "SubscriberTables",
+    "n_hex hex_work hex_leisure hex_mall hex_airport spot_cells spot_cum fence_kind dwell_s "
+    "region_shift_q start_quarter counts level kinds machine_class volume_q slice_kb group_q "
+    "data_group call_s missed visit_kind leisure mall_weekday mall_weekend work_start_q work_q "
+    "journey_day abroad_s ping_pong leave_day leave_factor_q silence_day silence_s "
+    "blocked_cost_q organic_share organic_delay_s need_tau_s spontaneous organic_price_minor "
+    "organic_margin_minor shop_need wake_money wake_data_80 wake_data_100 month_minor "
+    "recharge_minor recharge_step_minor recharge_spread_q recharge_delay_s effects_q seen_q "
+    "fatigue_add_q fatigue_tau_s fatigue_w_q price_w_q need_w_q taste_w_q trust_w_q opt_out "
+    "horizon_ms answer_ms logit_q normal_q sensitivity_q decay case_id case_need case_b0_q "
+    "case_match_q case_relief_q case_annoy_q case_place case_service case_buys case_price_minor "
+    "case_margin_minor case_valid_ms channel_attention_q channel_speed_q channel_annoy_q "
+    "channel_cost_minor",
+)

@@ -1,0 +1,333 @@
+"""Check the parts of a scenario against each other, its catalogue and its geography.
+
+It owns the rules that no single option can hold by itself.  It must not read any file but the
+names of the fences of a geography.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from actors.rtm.params import NEEDS
+from scenarios.api import GEO_DATA_DIR, shipped_geographies
+from scenarios.catalogue import Catalogue, Selection
+from scenarios.models import Scenario, TimelineEntry
+from scenarios.validation import Loc, look, problem_at
+from scenarios.yaml12 import Node
+from sim.core.errors import Problem, nearest
+
+PARTITIONED_ROLES = ("subscribers", "billing", "rtm")
+GLOBAL_ROLES = ("cells", "channels")
+_FENCES_BYTES_MAX = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a check looks at."""
+
+    tree: Node
+    model: Scenario
+    catalogue: Catalogue
+    selection: Selection | None
+    folder: Path
+
+    def problem(self, path: Loc, message: str, *, expected: str) -> Problem:
+        """Return a problem at the nearest place that stands in the file."""
+        node = look(self.tree, *path)
+        for depth in range(len(path), -1, -1):
+            place = look(self.tree, *path[:depth])
+            if place is not None:
+                found = None if node is not None else "the default"
+                return problem_at(place, path, message, found=found, expected=expected)
+        return problem_at(self.tree, path, message, expected=expected)
+
+
+Check = Callable[[Context], list[Problem]]
+CHECKS: list[tuple[tuple[str, ...], Check]] = []
+
+
+def check_scenario(
+    tree: Node,
+    model: Scenario,
+    catalogue: Catalogue,
+    selection: Selection | None,
+    folder: Path,
+    failed: set[str],
+) -> list[Problem]:
+    """Return the problems of all checks whose sections are sound.
+
+    Parameters
+    ----------
+    tree, model : the scenario as read, and its sound sections
+    folder : folder from which its paths count
+    failed : names of sections that have problems of their own; `*` a file that it extends
+    """
+    context = Context(tree, model, catalogue, selection, folder)
+    found: list[Problem] = []
+    for sections, check in CHECKS:
+        given = set(sections) & failed
+        if given or ("*" in failed and any(look(tree, name) is None for name in sections)):
+            continue
+        found.extend(check(context))
+    return found
+
+
+def needs(*sections: str) -> Callable[[Check], Check]:
+    """Enter a check with the sections of the scenario that it reads."""
+
+    def enter(check: Check) -> Check:
+        CHECKS.append((sections, check))
+        return check
+
+    return enter
+
+
+@needs("scenario")
+def the_name_is_no_path(context: Context) -> list[Problem]:
+    """A name does not begin like `..` or a hidden file: it becomes a folder."""
+    if context.model.scenario[0].isalnum():
+        return []
+    return [context.problem(("scenario",), "not a name", expected="a letter or digit first")]
+
+
+@needs("clock")
+def ticks_fit_epochs(context: Context) -> list[Problem]:
+    """A tick divides the epoch of 900 s, or is a multiple of it; the start is a date."""
+    clock = context.model.clock
+    found = []
+    if 900 % clock.tick_s and clock.tick_s % 900:
+        below = max(t for t in range(1, clock.tick_s) if 900 % t == 0 or t % 900 == 0)
+        found.append(
+            context.problem(
+                ("clock", "tick_s"), "a tick that does not fit epochs of 900 s",
+                expected=f"seconds that divide 900 or are a multiple of it, such as {below}",
+            )
+        )  # fmt: skip
+    try:
+        datetime.fromisoformat(clock.start)
+    except ValueError as error:
+        found.append(
+            context.problem(
+                ("clock", "start"), f"not a date ({error})",
+                expected="local time of the first region, such as 2026-03-04T00:00",
+            )
+        )  # fmt: skip
+    return found
+
+
+@needs("catalog")
+def somebody_has_a_tariff(context: Context) -> list[Problem]:
+    """There is at least one tariff."""
+    if context.selection is None or context.selection.problems or context.catalogue.tariffs:
+        return []
+    return [
+        context.problem(("catalog", "tariffs"), "no tariff is selected",
+                        expected="at least one name, or *")
+    ]  # fmt: skip
+
+
+@needs("subscribers")
+def needs_are_known(context: Context) -> list[Problem]:
+    """Mappings by need name known needs, with values in range."""
+    found = []
+    highest = {"organic_share": 1.0}
+    params = context.model.subscribers.needs
+    for field in ("organic_share", "organic_delay_h", "decay_h", "spontaneous_per_day"):
+        for name, value in getattr(params, field).items():
+            path = ("subscribers", "needs", field, name)
+            if name not in NEEDS:
+                close = nearest(name, NEEDS)
+                message = f"unknown need {name!r}" + (f", did you mean {close!r}?" if close else "")
+                found.append(
+                    context.problem(path, message, expected=close or f"one of {', '.join(NEEDS)}")
+                )
+                continue
+            high = highest.get(field, 10_000.0)
+            positive = field in ("organic_delay_h", "decay_h")
+            if not 0 <= value <= high or (positive and value == 0):
+                unit = {"organic_share": "share", "spontaneous_per_day": "needs per line and day"}
+                words = f"a number {'above' if positive else 'from'} 0 to {high:g} "
+                words += f"({unit.get(field, 'hours')})"
+                found.append(context.problem(path, "out of range", expected=words))
+    return found
+
+
+@needs("rtm", "population", "catalog")
+def withheld_decisions_exist(context: Context) -> list[Problem]:
+    """`rtm.withhold` lists `SUB/OFFER` with a line and an offer that exist."""
+    found = []
+    n = context.model.population.subscribers
+    known = context.catalogue.offers
+    for i, text in enumerate(context.model.rtm.withhold):
+        path = ("rtm", "withhold", i)
+        sub, sign, offer = text.partition("/")
+        if not sign or not sub.isascii() or not sub.isdigit():
+            found.append(context.problem(path, "not a decision", expected="SUB/OFFER"))
+        elif len(sub) > 10 or int(sub) >= n:
+            found.append(
+                context.problem(path, "no such line", expected=f"SUB from 0 to {n - 1}, SUB/OFFER")
+            )
+        elif offer not in known:
+            close = nearest(offer, known)
+            expected = close or f"one of {', '.join(known) or 'none'}"
+            found.append(context.problem(path, "no such offer is selected", expected=expected))
+    return found
+
+
+@needs("geography")
+def the_geography_exists(context: Context) -> list[Problem]:
+    """The folder of the geography is a shipped one, or one beside the scenario."""
+    if geography_folder(context) is not None:
+        return []
+    names = shipped_geographies()
+    close = nearest(context.model.geography.folder, names)
+    message = "no such geography folder" + (f", did you mean {close!r}?" if close else "")
+    return [
+        context.problem(("geography", "folder"), message,
+                        expected=f"one of {', '.join(names)}, or a folder beside the scenario file")
+    ]  # fmt: skip
+
+
+def geography_folder(context: Context) -> Path | None:
+    """Return the folder of the geography, or None."""
+    name = context.model.geography.folder
+    if name in shipped_geographies():
+        return GEO_DATA_DIR / name
+    try:
+        path = (context.folder / name).resolve()
+        return path if path.is_dir() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+@lru_cache(maxsize=16)
+def _fence_names(path: Path, mtime_ns: int) -> dict[str, str]:
+    try:
+        features = json.loads(path.read_bytes())["features"]
+        return {str(f["properties"]["name"]): str(f["properties"]["kind"]) for f in features}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return {}  # geo.io says what is wrong with the file
+
+
+def fences(context: Context) -> dict[str, str] | None:
+    """Return fence -> kind, or None where the names are not known before the build."""
+    geography = context.model.geography
+    if geography.malls_per_100k > 0 or geography.shops > 0:
+        return None
+    folder = geography_folder(context)
+    if folder is None:
+        return None
+    path = folder / "fences.geojson"
+    try:
+        info = path.stat()
+        return _fence_names(path, info.st_mtime_ns) if info.st_size < _FENCES_BYTES_MAX else None
+    except OSError:
+        return {}
+
+
+@needs("timeline", "geography", "catalog")
+def the_timeline_makes_sense(context: Context) -> list[Problem]:
+    """Entries name fences, positions and channels that exist, where they need them."""
+    found = []
+    for i, entry in enumerate(context.model.timeline):
+        path: Loc = ("timeline", i)
+        if entry.do == "cell_outage":
+            found.extend(_near(context, path + ("near",), entry))
+        elif entry.near:
+            found.append(
+                context.problem(
+                    path + ("near",),
+                    f"{entry.do} has no place",
+                    expected="no `near`, or `do: cell_outage`",
+                )  # fmt: skip
+            )
+        if entry.do == "channel_outage":
+            known = context.catalogue.channels
+            if entry.target not in known:
+                close = nearest(entry.target, known)
+                found.append(
+                    context.problem(
+                        path + ("target",),
+                        "no such channel is selected",
+                        expected=close or f"one of {', '.join(known) or 'none'}",
+                    )  # fmt: skip
+                )
+        elif entry.target:
+            found.append(
+                context.problem(
+                    path + ("target",),
+                    f"{entry.do} has no target",
+                    expected="no `target`, or `do: channel_outage`",
+                )  # fmt: skip
+            )
+    return found
+
+
+def _near(context: Context, path: Loc, entry: TimelineEntry) -> list[Problem]:
+    parts = entry.near.split(",")
+    if len(parts) == 2:
+        try:
+            lat, lon = float(parts[0]), float(parts[1])
+        except ValueError:
+            pass  # the name of a fence may hold a comma
+        else:
+            if -90 <= lat <= 90 and -180 <= lon <= 180:
+                return []
+            return [
+                context.problem(path, "not a position", expected="`lat,lon` in degrees, lat first")
+            ]
+    known = fences(context)
+    if known is None or entry.near in known:
+        return []
+    close = nearest(entry.near, known)
+    message = "no such fence" + (f", did you mean {close!r}?" if close else "")
+    some = close or ", ".join(sorted(known)[:6])
+    return [context.problem(path, message, expected=f"`lat,lon`, or a fence: {some}")]
+
+
+@needs("catalog", "geography")
+def quest_steps_can_be_done(context: Context) -> list[Problem]:
+    """The geography has as many different places of a kind as a quest asks for."""
+    found = []
+    known = fences(context)
+    if known is None or context.selection is None:
+        return []
+    for name, quest in context.catalogue.quests.items():
+        for i, step in enumerate(quest.steps):
+            there = sum(kind == step.kind for kind in known.values())
+            if step.do != "enter_geofence" or step.at_least <= there:
+                continue
+            node = context.selection.nodes["quests"][name]
+            place = look(node, "steps", i, "at_least") or look(node, "steps", i) or node
+            found.append(
+                problem_at(
+                    place, ("steps", i, "at_least"), "a step that nothing can fulfil here",
+                    found=f"{step.at_least} different places of kind {step.kind}",
+                    expected=f"at most {there}, as many as {context.model.geography.folder} has",
+                )
+            )  # fmt: skip
+    return found
+
+
+@needs("placement")
+def placement_names_roles(context: Context) -> list[Problem]:
+    """Groups of placement name partitioned roles, each once."""
+    found = []
+    seen: set[str] = set()
+    for i, group in enumerate(context.model.placement.groups):
+        for j, role in enumerate(group):
+            path = ("placement", "groups", i, j)
+            if role not in PARTITIONED_ROLES:
+                message = f"{role} is global" if role in GLOBAL_ROLES else "no such role"
+                close = nearest(role, PARTITIONED_ROLES)
+                expected = close or f"one of {', '.join(PARTITIONED_ROLES)}"
+                found.append(context.problem(path, message, expected=expected))
+            elif role in seen:
+                found.append(context.problem(path, "the role stands twice", expected="once"))
+            seen.add(role)
+    return found

@@ -1,0 +1,280 @@
+"""Headline figures of use cases and of their experiments.
+
+It owns the funnel of one use case, its money, its uplift against the local holdout beside the
+direct truth, and the joint figures of all of them.  It must not know how a winner is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from actors.messages import REASONS
+from actors.metrics import ARMS
+from scenarios.estimates import (
+    Estimate,
+    Sums,
+    Z,
+    difference_of_means,
+    difference_of_shares,
+    ratio,
+    rounded,
+    share,
+    two_sided_p,
+)
+
+SQUARE_SCALE = 256
+"""`exp_y2` is the sum of (y // 16) squared."""
+PER = 1_000
+"""Uplift is per so many winners."""
+WINNERS = ("intended", "holdout", "switched_off")
+"""Where a winner of arbitration may end; `switched_off` occurs in paired proofs alone."""
+ALLOWED = (*WINNERS, "lost_arbitration")
+TREATED, WITHHELD = ARMS.index("treated"), ARMS.index("withheld")
+
+
+@dataclass(frozen=True)
+class CaseInfo:
+    """What the catalogue says of a use case.
+
+    Attributes
+    ----------
+    group : billing, geo, traffic or retention
+    title : what a person reads
+    service : service message, exempt from caps and consent
+    revenue_share : our part of its price, without VAT (a coupon earns a commission)
+    unit_cost_minor : cost of delivering it once
+    local_percent : winners withheld, percent
+    """
+
+    group: str
+    title: str = ""
+    service: bool = False
+    revenue_share: float = 1.0
+    unit_cost_minor: int = 0
+    local_percent: float = 10.0
+
+
+def use_cases(
+    totals: Mapping[str, np.ndarray],
+    labels: Mapping[str, tuple[str, ...]],
+    *,
+    infos: Mapping[str, CaseInfo],
+    horizon_days: float,
+) -> dict[str, Any]:
+    """Return `use_cases` of kpis.json: name -> funnel, money, uplift, truth, conversion, wow."""
+    return {
+        name: _case(totals, i, infos.get(name, CaseInfo(group="")), horizon_days)
+        for i, name in enumerate(labels["use_case"])
+    }
+
+
+def _case(
+    totals: Mapping[str, np.ndarray], i: int, info: CaseInfo, horizon_days: float
+) -> dict[str, Any]:
+    def count(name: str) -> int:
+        return int(totals[name][i])
+
+    ended = {reason: int(totals["decisions"][i, r]) for r, reason in enumerate(REASONS)}
+    hits = sum(ended.values())
+    eligible = hits - ended["not_eligible"]
+    bought = count("purchases")
+    revenue = round(count("purchase_minor") * info.revenue_share)
+    cost = count("contact_cost_minor") + count("reward_minor") + bought * info.unit_cost_minor
+    conversion = _conversion(totals, i)
+    return {
+        "group": info.group,
+        "title": info.title,
+        "service": info.service,
+        "trigger_hits": hits,
+        "eligible": eligible,
+        "allowed": sum(ended[r] for r in ALLOWED),
+        "won": sum(ended[r] for r in WINNERS),
+        "intended": ended["intended"],
+        "sent": count("sent_by_case"),
+        "delivered": count("delivered_by_case"),
+        "seen": count("seen"),
+        "clicked": count("clicked"),
+        "accepted": count("accepted"),
+        "incremental": _incremental(conversion),
+        "suppressed": {r: n for r, n in ended.items() if r != "intended"},
+        "opted_out": count("opted_out"),
+        "purchases": bought,
+        "revenue_minor": revenue,
+        "cost_minor": cost,
+        "margin_minor": revenue - cost,
+        "ghosts": count("ghosts"),
+        "uplift": _uplift(totals, i, horizon_days),
+        "true_uplift": _true_uplift(totals, i),
+        "true_uplift_n": count("truth_n"),
+        "conversion": conversion,
+        "true_conversion": _true_conversion(totals, i),
+        "wow": rounded(ratio(count("wow_q"), eligible), 6),
+        "wow_n": eligible,
+    }
+
+
+def arm(totals: Mapping[str, np.ndarray], i: int, which: int) -> Sums:
+    """Return count, sum and sum of squares of the margin of one arm of one use case."""
+    return Sums(
+        n=int(totals["exp_n"][i, which]),
+        total=int(totals["exp_y_minor"][i, which]),
+        squares=int(totals["exp_y2"][i, which]) * SQUARE_SCALE,
+    )
+
+
+def _uplift(totals: Mapping[str, np.ndarray], i: int, horizon_days: float) -> dict[str, Any]:
+    treated, withheld = arm(totals, i, TREATED), arm(totals, i, WITHHELD)
+    found = difference_of_means(treated, withheld)
+    return {
+        "value": rounded(_times(found.value, PER), 3),
+        "low": rounded(_times(found.low, PER), 3),
+        "high": rounded(_times(found.high, PER), 3),
+        "n": found.n,
+        "n_treated": treated.n,
+        "n_withheld": withheld.n,
+        "horizon_days": horizon_days,
+        "verdict": found.verdict,
+    }
+
+
+def _true_uplift(totals: Mapping[str, np.ndarray], i: int) -> float | None:
+    gained = int(totals["truth_y1_minor"][i]) - int(totals["truth_y0_minor"][i])
+    return rounded(_times(ratio(gained, int(totals["truth_n"][i])), PER), 3)
+
+
+def _conversion(totals: Mapping[str, np.ndarray], i: int) -> dict[str, Any]:
+    bought, n = totals["exp_bought"][i], totals["exp_n"][i]
+    treated = share(int(bought[TREATED]), int(n[TREATED]))
+    control = share(int(bought[WITHHELD]), int(n[WITHHELD]))
+    gap = difference_of_shares(
+        int(bought[TREATED]), int(n[TREATED]), int(bought[WITHHELD]), int(n[WITHHELD])
+    )
+    return {
+        "treated": rounded(treated.value),
+        "control": rounded(control.value),
+        "difference": rounded(gap.value),
+        "low": rounded(gap.low),
+        "high": rounded(gap.high),
+        "n_treated": treated.n,
+        "n_control": control.n,
+        "treated_low": rounded(treated.low),
+        "treated_high": rounded(treated.high),
+        "control_low": rounded(control.low),
+        "control_high": rounded(control.high),
+    }
+
+
+def _true_conversion(totals: Mapping[str, np.ndarray], i: int) -> dict[str, Any]:
+    n = int(totals["truth_n"][i])
+    return {
+        "with": rounded(ratio(int(totals["truth_bought1"][i]), n)),
+        "without": rounded(ratio(int(totals["truth_bought0"][i]), n)),
+        "n": n,
+    }
+
+
+def _incremental(conversion: Mapping[str, Any]) -> float | None:
+    """Return buyers that the contacts added among the treated: difference x treated."""
+    gap = conversion["difference"]
+    return None if gap is None else round(gap * conversion["n_treated"], 3)
+
+
+def experiments(
+    totals: Mapping[str, np.ndarray],
+    labels: Mapping[str, tuple[str, ...]],
+    *,
+    cases: Mapping[str, Any],
+    infos: Mapping[str, CaseInfo],
+    horizon_days: float,
+    service_revenue_minor: int,
+    universal_control_percent: float,
+    control_lines: int | None,
+) -> dict[str, Any]:
+    """Return `experiments` of kpis.json: the health of the control groups and the joint sums."""
+    local = _local_sum(totals)
+    gained = int(totals["truth_y1_minor"].sum()) - int(totals["truth_y0_minor"].sum())
+    verdicts = [case["uplift"]["verdict"] for case in cases.values()]
+    return {
+        "estimand": "mean margin within the horizon, treated winners minus winners withheld by the "
+        "local holdout (holdout: withhold)",
+        "horizon_days": horizon_days,
+        "universal_control_percent": universal_control_percent,
+        "universal_control_lines": control_lines,
+        "control_contacts": int(totals["control_contacts"].sum()),
+        "cap_breaches": int(totals["cap_breaches"].sum()),
+        "verdicts": {word: verdicts.count(word) for word in sorted(set(verdicts))},
+        "arms": {
+            name: _arms(totals, i, infos.get(name, CaseInfo(group="")))
+            for i, name in enumerate(labels["use_case"])
+        },
+        "incremental": _joint_conversion(totals),
+        "local_margin_minor": local,
+        "local_margin_share_of_revenue": rounded(
+            None if local["value"] is None else ratio(local["value"], service_revenue_minor)
+        ),
+        "true_margin_minor": gained if int(totals["truth_n"].sum()) else None,
+        "true_margin_n": int(totals["truth_n"].sum()),
+    }
+
+
+def _arms(totals: Mapping[str, np.ndarray], i: int, info: CaseInfo) -> dict[str, Any]:
+    opened = [int(v) for v in totals["exp_opened"][i]]
+    ended = [int(v) for v in totals["exp_n"][i]]
+    p = two_sided_p(opened[WITHHELD], sum(opened), info.local_percent / 100)
+    return {
+        "opened_treated": opened[TREATED],
+        "opened_withheld": opened[WITHHELD],
+        "ended_treated": ended[TREATED],
+        "ended_withheld": ended[WITHHELD],
+        "withheld_share": rounded(ratio(opened[WITHHELD], sum(opened))),
+        "withheld_share_n": sum(opened),
+        "withheld_share_expected": info.local_percent / 100,
+        "sample_ratio_p": None if p is None else float(f"{p:.3g}"),
+    }
+
+
+def _local_sum(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return the sum of local effects over the treated, minor units: not the joint value."""
+    parts = [(arm(totals, i, TREATED), arm(totals, i, WITHHELD))
+             for i in range(len(totals["exp_n"]))]  # fmt: skip
+    known = [(a, difference_of_means(a, b)) for a, b in parts if a.n > 1 and b.n > 1]
+    value = sum(a.n * e.value for a, e in known if e.value is not None)
+    half = math.sqrt(sum((a.n * (e.high - e.low) / 2) ** 2 for a, e in known
+                         if e.high is not None and e.low is not None))  # fmt: skip
+    if not known:
+        return {"value": None, "low": None, "high": None, "n": 0}
+    return {
+        "value": round(value),
+        "low": round(value - half),
+        "high": round(value + half),
+        "n": sum(e.n for _, e in known),
+    }
+
+
+def _joint_conversion(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return the buyers that the contacts added over all use cases, with a normal interval."""
+    value = variance = 0.0
+    n_all = 0
+    for bought, n in zip(totals["exp_bought"], totals["exp_n"], strict=True):
+        treated, control = int(n[TREATED]), int(n[WITHHELD])
+        if not treated or not control:
+            continue
+        p1, p0 = int(bought[TREATED]) / treated, int(bought[WITHHELD]) / control
+        value += treated * (p1 - p0)
+        variance += treated * p1 * (1 - p1) + treated**2 * p0 * (1 - p0) / control
+        n_all += treated + control
+    if not n_all:
+        return {"value": None, "low": None, "high": None, "n": 0}
+    half = Z * math.sqrt(variance)
+    found = Estimate(value, value - half, value + half, n_all)
+    return {"value": rounded(found.value, 1), "low": rounded(found.low, 1),
+            "high": rounded(found.high, 1), "n": n_all}  # fmt: skip
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor

@@ -1,0 +1,154 @@
+"""The scenario: one description of a world, a clock, a catalogue and how to run them.
+
+It owns the assembly of the roles' option models into one.  It must not know YAML, files or the
+building of actors.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from actors.billing.params import BillingParams
+from actors.cells.params import CellParams
+from actors.rtm.params import RtmParams
+from actors.subscribers.params import SubscriberParams
+from geo.params import GeoParams
+from sim.core.params import Params
+
+
+class ClockParams(Params):
+    """Simulated time."""
+
+    start: str = Field(
+        "2026-03-04T00:00",
+        description="start, local time of the first region",
+        pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}$",
+    )
+    days: float = Field(1.0, gt=0, le=400, description="length, days; may be fractional")
+    tick_s: int = Field(
+        900, ge=1, le=3600, description="tick, s; divides 900 or is a multiple of it"
+    )
+    weekly: bool = Field(True, description="false: every day is a Wednesday (calendar off)")
+
+
+class PopulationParams(Params):
+    """How many people, and who."""
+
+    subscribers: int = Field(
+        1_000_000, ge=1, le=200_000_000, description="simulated lines at the start"
+    )
+    represents: int = Field(
+        0,
+        ge=0,
+        le=2_000_000_000,
+        description="real lines that they stand for; 0: as many as are simulated",
+    )
+    smartphone_share: float = Field(0.86, ge=0, le=1, description="lines with a smartphone")
+    device_4g_share: float = Field(0.88, ge=0, le=1, description="smartphones with 4G or better")
+    donors: int = Field(
+        12_000,
+        ge=500,
+        le=200_000,
+        description="lines of the pilot that finds the equilibrium of the start",
+    )
+    donor_days: int = Field(42, ge=0, le=365, description="length of that pilot, days; 0: no pilot")
+
+
+class MoneyParams(Params):
+    """Currency of the scenario."""
+
+    currency: str = Field("RUB", min_length=3, max_length=3, description="ISO 4217 code")
+    price_level: float = Field(
+        1.0, gt=0, le=1000, description="factor on every price of the catalogue"
+    )
+
+
+class Definitions(Params):
+    """Catalogue entries written in the scenario itself, by kind and name.
+
+    An entry that opens with its name key (`offer: NAME`) is a whole one and replaces any other of
+    that name; without it, it is a patch of the shipped entry.  A loaded scenario holds every
+    selected entry here, whole, so that its file alone gives the same run again.
+    """
+
+    tariffs: dict[str, dict[str, Any]] = Field({}, description="tariffs by name")
+    offers: dict[str, dict[str, Any]] = Field({}, description="offers by name")
+    channels: dict[str, dict[str, Any]] = Field({}, description="channels by name")
+    quests: dict[str, dict[str, Any]] = Field({}, description="quests by name")
+
+
+class CatalogParams(Params):
+    """Which entries of the catalogue are live."""
+
+    tariffs: tuple[str, ...] = Field(("*",), description="names, or * for all there are")
+    offers: tuple[str, ...] = Field(("*",), description="names, or * for all there are")
+    channels: tuple[str, ...] = Field(("*",), description="names, or * for all there are")
+    quests: tuple[str, ...] = Field((), description="names, or * for all there are")
+    folder: str = Field("", description="folder of further entries, relative to the scenario file")
+    define: Definitions = Field(Definitions(), description="entries written here, and patches")
+
+
+class TimelineEntry(Params):
+    """Something that happens at a stated moment."""
+
+    at_h: float = Field(ge=0, description="hours from the start")
+    do: Literal["cell_outage", "rtm_off", "rtm_on", "channel_outage", "stop"]
+    near: str = Field("", description="cell_outage: name of a fence, or `lat,lon`")
+    radius_m: float = Field(1_500, ge=10, le=200_000, description="cell_outage: reach, m")
+    target: str = Field("", description="channel_outage: name of the channel")
+    for_min: float = Field(60, ge=0, le=100_000, description="length, min")
+
+
+class PlacementParams(Params):
+    """Where the roles run: changes no number."""
+
+    runtime: Literal["embedded", "ray", "paranoid"] = "embedded"
+    partitions: int = Field(0, ge=0, le=65_536, description="0: one per 65,536 lines")
+    hosts: int = Field(0, ge=0, le=4_096, description="0: one per core")
+    groups: tuple[tuple[str, ...], ...] = (("subscribers", "billing", "rtm"),)
+    ray_address: str = Field("", description="address of a running cluster; empty: our own")
+    checkpoint_s: float = Field(
+        -1, ge=-1, description="wall seconds between checkpoints; 0 none, -1 by runtime"
+    )
+
+
+class RecordParams(Params):
+    """What a run writes: changes no number."""
+
+    sample: float = Field(
+        -1, ge=-1, le=1, description="share of lines whose rows are kept; -1: about 1,500 lines"
+    )
+    watch: tuple[int, ...] = Field((), description="lines kept besides the sample")
+    digest_stride: int = Field(
+        0, ge=0, description="per tick, digest one line in so many; 0: about 20,000 lines"
+    )
+
+
+class Targets(Params):
+    """Gates on headline figures; a miss is exit 4."""
+
+    decision_p99_ms: float | None = Field(None, gt=0, description="simulated p99 of a decision")
+
+
+class Scenario(Params):
+    """One runnable description."""
+
+    scenario: str = Field(description="name", pattern=r"^[A-Za-z0-9_.-]{1,80}$")
+    title: str = Field("", description="one line for people")
+    question: str = Field("", description="the question that this scenario answers")
+    seed: int = Field(20260304, ge=0, le=2**63 - 1, description="root of every draw")
+    clock: ClockParams = ClockParams()
+    population: PopulationParams = PopulationParams()
+    money: MoneyParams = MoneyParams()
+    geography: GeoParams
+    subscribers: SubscriberParams = SubscriberParams()
+    cells: CellParams = CellParams()
+    billing: BillingParams = BillingParams()
+    rtm: RtmParams = RtmParams()
+    catalog: CatalogParams = CatalogParams()
+    timeline: tuple[TimelineEntry, ...] = ()
+    targets: Targets = Targets()
+    placement: PlacementParams = PlacementParams()
+    record: RecordParams = RecordParams()

@@ -1,0 +1,350 @@
+"""The sections of the report: each opens with the question it answers.
+
+It owns which figure and which table answer which question for whom.  It must not know HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import plotly.graph_objects as go
+
+from scenarios.report import data, figures, figures_places
+from scenarios.report.words import (
+    MINOR,
+    NONE,
+    count,
+    dig,
+    label,
+    milliseconds,
+    money,
+    percent,
+    short,
+    signed,
+    size,
+)
+from sim.record.store import Run
+
+STRATEGIST, ENGINEER, VIEWER = "strategist", "engineer", "viewer"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of ready texts: the first column is text, the others are numbers."""
+
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    note: str = ""
+    text_columns: int = 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question, and what answers it."""
+
+    name: str
+    question: str
+    readers: tuple[str, ...]
+    says: list[str] = field(default_factory=list)
+    parts: list[tuple[str, go.Figure | Table]] = field(default_factory=list)
+    """Captions and what stands below each."""
+
+
+def sections(run: Run) -> list[Section]:
+    """Return every section of the report, in reading order."""
+    makers: tuple[Callable[[Run], Section], ...] = (
+        _day, _map, _funnel, _cases, _money, _channels, _latency, _geofences, _quests, _busy_hour,
+    )  # fmt: skip
+    return [make(run) for make in makers]
+
+
+def _currency(run: Run) -> str:
+    return dig(run.kpis, "charging", "currency") or ""
+
+
+def _part(run: Run, name: str) -> Mapping[str, Any]:
+    return dig(run.kpis, name) or {}
+
+
+def _day(run: Run) -> Section:
+    kinds = dig(run.kpis, "network", "events_by_kind") or {}
+    total, hits = sum(kinds.values()), dig(run.kpis, "funnel", "trigger_hits")
+    return Section(
+        "day", "When was it busy?", (VIEWER, ENGINEER),
+        parts=[
+            (f"Network events a second, n = {count(total)}", figures.day_curve(data.events(run))),
+            (f"Decisions and messages a second, n = {count(hits)} decisions",
+             figures.rates_over_time(data.rates(run))),
+        ],
+    )  # fmt: skip
+
+
+def _map(run: Run) -> Section:
+    places = data.cells(run)
+    hexes = data.hexes(run)
+    people = sum(hexes["people"].tolist()) if not hexes.empty else None
+    figure = figures_places.territory(hexes, places, data.fences(run))
+    return Section(
+        "map", "Where was it?", (VIEWER, ENGINEER),
+        says=["Grey hexes are residents; dots are radio cells, coloured by their load in the busy "
+              "hour; red outlines are geofences. Drag to move, scroll to zoom, click the legend to "
+              "hide a layer."],
+        parts=[(f"{count(people)} people, {count(len(places))} cells, "
+                f"{count(len(_part(run, 'geofences')))} geofences", figure)],
+    )  # fmt: skip
+
+
+def _funnel(run: Run) -> Section:
+    funnel = _part(run, "funnel")
+    hits = funnel.get("trigger_hits")
+    says = []
+    if funnel.get("incremental") is not None:
+        says.append(
+            f"{count(funnel['accepted'])} offers were accepted. Against control, contacts added "
+            f"{count(funnel['incremental'])} buyers [{count(funnel['incremental_low'])} to "
+            f"{count(funnel['incremental_high'])} at 95 %, n = {count(funnel['incremental_n'])} "
+            "winners]: the others would have bought anyway, or only bought earlier or cheaper."
+        )
+    if funnel.get("rows_seen"):
+        lost = funnel["rows_lost"] / (funnel["rows_seen"] + funnel["rows_lost"])
+        says.append(f"The engine never saw {percent(lost, 2)} of the rows: lost in capture.")
+    return Section(
+        "funnel", "What became of each satisfied rule, and why did so many get nothing?",
+        (STRATEGIST, VIEWER), says=says,
+        parts=[
+            (f"From the satisfied rule to the yes, n = {count(hits)} decisions",
+             figures.funnel(funnel)),
+            ("Why decisions ended without a message (orange: withheld as control)",
+             figures.suppression(funnel.get("suppressed") or {})),
+        ],
+    )  # fmt: skip
+
+
+def _cases(run: Run) -> Section:
+    cases, currency = _part(run, "use_cases"), _currency(run)
+    horizon = dig(run.kpis, "experiments", "horizon_days")
+    says = []
+    if horizon:
+        says.append(
+            f"Estimand: margin within {horizon * 24:g} hours of the decision, treated winners "
+            "less winners withheld by lot, per 1,000 winners; Welch's intervals at 95 %. The "
+            "diamond is the direct truth, which only a twin can know; it leaves out what comes "
+            "later (fatigue, purchases moved forward, effects on others). Local effects do not add "
+            "up to the joint value."
+        )
+    rows = [
+        (f"{name}\n{c['title']}" if c.get("title") else name, label(c["group"]), count(c["won"]),
+         count(c["accepted"]), f"{_interval(c['uplift'])}\n{_verdict(c)}",
+         signed(_major(c["true_uplift"])), _points(c["conversion"]),
+         short(_major(c["margin_minor"])), signed(c["wow"], 2))
+        for name, c in sorted(cases.items(), key=lambda i: -(i[1]["uplift"]["value"] or -1e18))
+    ]  # fmt: skip
+    head = (
+        "use case", "group", "winners", "accepted", f"uplift per 1,000, {currency}", "in truth",
+        "treated buy / withheld buy", f"booked margin, {currency}", "wow",
+    )  # fmt: skip
+    note = "Booked margin: revenue of accepted offers without VAT less contacts and rewards; it "
+    note += "counts buyers that would have bought anyway. Wow: satisfaction per 1,000 eligible."
+    return Section(
+        "use-cases", "Which use cases are worth it, and how sure is that?", (STRATEGIST,), says,
+        [
+            ("Uplift against control", figures.uplift(cases, currency)),
+            ("Who buys within the horizon", figures.conversion(cases)),
+            ("All use cases, best first", Table(head, rows, note, text_columns=2)),
+        ],
+    )  # fmt: skip
+
+
+def _verdict(case: Mapping[str, Any]) -> str:
+    return figures.VERDICT_WORDS[case["uplift"]["verdict"]]
+
+
+def _major(minor: float | None) -> float | None:
+    return None if minor is None else minor / MINOR
+
+
+def _interval(found: Mapping[str, Any]) -> str:
+    value = signed(_major(found["value"]))
+    if found["low"] is None:
+        return value
+    return f"{value} [{short(_major(found['low']))}; {short(_major(found['high']))}]"
+
+
+def _points(found: Mapping[str, Any]) -> str:
+    if found["difference"] is None:
+        return NONE
+    return (
+        f"{percent(found['treated'])} of {short(found['n_treated'])} / "
+        f"{percent(found['control'])} of {short(found['n_control'])}"
+    )
+
+
+def _money(run: Run) -> Section:
+    charging, currency = _part(run, "charging"), _currency(run)
+    cases = _part(run, "use_cases").values()
+    spent = {
+        "contacts": sum(c["cost_minor"] for c in _part(run, "channels").values()),
+        "bonus money given": charging.get("bonus_in_minor") or 0,
+    }
+    rows = [
+        ("service revenue without VAT", money(charging.get("service_revenue_minor"), currency)),
+        ("per line and 30 days", money(charging.get("arpu_minor_per_30_days"), currency)),
+        ("recharges (cash, not revenue)",
+         f"{count(charging.get('recharges'))} × "
+         f"{money(charging.get('recharge_mean_minor'), currency)} = "
+         f"{money(charging.get('recharge_minor'), currency)}"),
+        ("products bought through use cases",
+         money(sum(c["revenue_minor"] for c in cases) if cases else None, currency)),
+        ("products bought without an offer, VAT included",
+         money(charging.get("organic_minor"), currency)),
+        ("uses denied for lack of money",
+         f"{percent(charging.get('denied_share'), 2)} of {short(charging.get('rated'))} rows"),
+        ("balances at the end", money(charging.get("main_balance_minor"), currency)),
+    ]  # fmt: skip
+    return Section(
+        "money", "Where did the money come from, and where did it go?", (STRATEGIST, VIEWER),
+        parts=[
+            ("What lines paid, and what the programme spent",
+             figures_places.money(charging, spent, currency)),
+            ("Money in figures", Table(("what", "value"), rows)),
+        ],
+    )  # fmt: skip
+
+
+def _channels(run: Run) -> Section:
+    channels, currency = _part(run, "channels"), _currency(run)
+    rows = [
+        (label(n), count(c["offered"]), count(c["admitted"]), count(c["delivered"]),
+         count(c["expired"] + c["dropped"]), milliseconds(c["queue_ms"]["p50"]),
+         milliseconds(c["queue_ms"]["p99"]), percent(c["utilisation"]),
+         money(c["cost_minor"], currency))
+        for n, c in channels.items()
+    ]  # fmt: skip
+    head = ("channel", "offered", "sent", "delivered", "too late or turned away",
+            "wait p50", "wait p99", "utilisation", "cost")  # fmt: skip
+    scale = dig(run.kpis, "population", "scale", "channels")
+    return Section(
+        "channels", "Where did the messages go, how late, and at what cost?",
+        (STRATEGIST, ENGINEER),
+        parts=[
+            ("What became of the messages offered", figures.channel_fate(channels)),
+            ("How long messages waited", figures.channel_wait(channels)),
+            ("Channels in figures",
+             Table(head, rows, f"Figures of channels are at {scale} scale." if scale else "")),
+        ],
+    )  # fmt: skip
+
+
+def _latency(run: Run) -> Section:
+    latency = _part(run, "latency_ms")
+    curve = data.latency_curve(run, {
+        "latency_decision_ms": "decided", "latency_event_to_send_ms": "sent",
+    })  # fmt: skip
+    n = dig(latency, "decision", "n")
+    return Section(
+        "latency", "Where do the milliseconds go, and is the promise of one second kept?",
+        (ENGINEER,),
+        says=["Simulated times, from the moment at which the rule was satisfied (after a dwell, "
+              "not before). Percentiles of stages do not add up to the percentile of the whole."],
+        parts=[
+            (f"Stages and the whole way, n = {count(n)} decisions",
+             figures.latency_stages(latency)),
+            ("Through within a time", figures.latency_curves(curve)),
+        ],
+    )  # fmt: skip
+
+
+def _geofences(run: Run) -> Section:
+    fences = _part(run, "geofences")
+    shown = sorted(fences.items(), key=lambda item: -item[1]["dwells"])[:15]
+    rows = [
+        (label(n), count(f["enters"]), count(f["dwells"]), count(f["detected"]),
+         percent(f["precision"]), percent(f["recall"]),
+         NONE if f["delay_s"] is None else f"{f['delay_s'] / 60:.1f} min")
+        for n, f in shown
+    ]  # fmt: skip
+    head = ("geofence", "entered", "stayed", "believed", "precision", "recall", "noticed after")
+    note = f"The {len(shown)} most visited of {len(fences)}." if len(fences) > len(shown) else ""
+    return Section(
+        "geofences", "Does the engine know who is really there?", (STRATEGIST, ENGINEER),
+        says=["A cell covers more than a mall: the engine guesses from the serving cells, and the "
+              "twin knows the truth."],
+        parts=[
+            ("Precision and recall, 95 % intervals", figures_places.geofences(fences)),
+            ("Geofences in figures", Table(head, rows, note)),
+        ],
+    )  # fmt: skip
+
+
+def _quests(run: Run) -> Section:
+    games = _part(run, "quests")
+    rows = [
+        (label(n), count(q["joined"]), count(q["steps"]), count(q["completed"]),
+         _rate(q, "completion"), count(q["points"]), count(q["rewards_cancelled"]))
+        for n, q in games.items()
+    ]  # fmt: skip
+    head = ("quest", "joined", "steps done", "completed", "completion", "points", "taken back")
+    return Section(
+        "quests", "Is the game working?", (STRATEGIST, VIEWER),
+        parts=[("Quests", figures_places.quests(games)), *(
+            [("Quests in figures", Table(head, rows))] if rows else []
+        )],
+    )  # fmt: skip
+
+
+def _rate(row: Mapping[str, Any], name: str) -> str:
+    if row[name] is None:
+        return NONE
+    low, high = percent(row[f"{name}_low"]), percent(row[f"{name}_high"])
+    return f"{percent(row[name])} [{low} to {high}]"
+
+
+def _busy_hour(run: Run) -> Section:
+    network = _part(run, "network")
+    weight = dig(run.kpis, "population", "weight") or 1
+    table = data.cells(run)
+    known = table["util"].tolist() if "util" in table else []
+    util = [u for u in known if u == u]
+    needs = {
+        "network events": network.get("peak_events_per_second"),
+        "rated rows (charging)": network.get("peak_rated_per_second"),
+        "decisions": network.get("peak_decisions_per_second"),
+        "messages sent": network.get("peak_messages_per_second"),
+    }
+    real = count(dig(run.kpis, "population", "represents"))
+    head = ("size for", "this run, a second", f"{real} lines, a second")
+    rows = [
+        (what, short(rate), short(rate * weight) if rate is not None else NONE)
+        for what, rate in needs.items()
+    ]
+    tick = dig(run.manifest, "tick_s")
+    top = [
+        (f"{row['cell']:.0f}", row.get("rat") or NONE, percent(row["util"]), size(row["bytes"]),
+         percent(row["blocked_share"], 2), _place(row))
+        for row in data.fullest(table)
+    ]  # fmt: skip
+    says = []
+    if util:
+        over = [f"{sum(u >= mark for u in util)} above {mark:.0%}" for mark in (0.7, 0.8, 0.9)]
+        says.append(f"Of {count(len(util))} cells, {', '.join(over)} in their busiest tick of the "
+                    "busy hour.")  # fmt: skip
+    return Section(
+        "busy-hour", "What must be sized for the busy hour, and which cells are full?",
+        (ENGINEER,), says,
+        [
+            (f"Largest rates, as means of a tick of {tick} s (bursts inside a tick are higher)",
+             Table(head, rows)),
+            ("How full cells are", figures_places.cell_load(util)),
+            ("The fullest cells", Table(
+                ("cell", "type", "in use", "data in the hour", "refused or starved", "place"), top
+            )),
+        ],
+    )  # fmt: skip
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    if row.get("lat") is None:
+        return NONE
+    return f"{row['lat']:.3f}, {row['lon']:.3f}"

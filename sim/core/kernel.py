@@ -1,0 +1,97 @@
+"""The `@kernel` decorator: the one way in which the twin compiles a loop.
+
+It owns the project's Numba options and a compile cache whose key covers a kernel's *transitive*
+sources, because Numba's own cache does not notice a change in a function imported from another
+file.  It must not know what any kernel computes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.caching import FunctionCache
+
+DEBUG = os.environ.get("TWIN_DEBUG") == "1"
+
+
+def _hash_value(value: Any, digest: Any, seen: set[int]) -> None:
+    """Feed one global that a kernel refers to into the digest."""
+    if isinstance(value, numba.core.dispatcher.Dispatcher):
+        _hash_function(value.py_func, digest, seen)
+    elif isinstance(value, types.FunctionType):
+        _hash_function(value, digest, seen)
+    elif isinstance(value, np.ndarray):
+        digest.update(value.dtype.str.encode() + value.tobytes())
+    elif isinstance(value, type) and hasattr(value, "_fields"):
+        digest.update(repr(value._fields).encode())
+    elif isinstance(value, (int, float, str, bytes, bool, np.generic, tuple)):
+        digest.update(repr(value).encode())
+
+
+def _hash_function(function: Callable[..., Any], digest: Any, seen: set[int]) -> None:
+    if id(function) in seen:
+        return
+    seen.add(id(function))
+    digest.update(inspect.getsource(function).encode())
+    code = function.__code__
+    for name in sorted(set(code.co_names)):
+        if name in function.__globals__:
+            value = function.__globals__[name]
+            digest.update(name.encode())
+            _hash_value(value, digest, seen)
+            if isinstance(value, types.ModuleType) and value.__name__.startswith(
+                ("sim.", "actors.", "geo.")
+            ):
+                for attribute in sorted(set(code.co_names)):
+                    if hasattr(value, attribute):
+                        digest.update(attribute.encode())
+                        _hash_value(getattr(value, attribute), digest, seen)
+    for cell in function.__closure__ or ():
+        _hash_value(cell.cell_contents, digest, seen)
+
+
+def source_hash(function: Callable[..., Any]) -> str:
+    """Return a hash of a function's source and of every kernel and constant that it reaches."""
+    digest = hashlib.sha256()
+    _hash_function(function, digest, set())
+    return digest.hexdigest()
+
+
+class TransitiveCache(FunctionCache):
+    """Numba's on-disk cache with the transitive source hash as a part of its key."""
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        super().__init__(py_func)
+        self._source_hash = source_hash(py_func)
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        return (*super()._index_key(sig, codegen), self._source_hash)
+
+
+def kernel(function: Callable[..., Any], *, cache: bool = True) -> Any:
+    """Compile a loop over rows: no threads, no fast-math, no reference counting, cached.
+
+    Reference counting is off (`_nrt=False`): a kernel cannot allocate, and Numba does not put an
+    atomic increment for every array on every event, which would cost three times the loop itself.
+    Under `TWIN_DEBUG=1` bounds are checked and the cache is left alone.  A kernel that exists only
+    inside others (a closure) is compiled with them and needs no cache of its own.
+    """
+    dispatcher = numba.njit(nogil=True, fastmath=False, _nrt=False, boundscheck=DEBUG)(function)
+    if cache and not DEBUG:
+        dispatcher._cache = TransitiveCache(function)
+    return dispatcher
+
+
+def counts_references(dispatcher: Any) -> bool:
+    """Return whether any compiled version of a kernel counts references."""
+    return any(
+        "NRT_incref" in text or "NRT_decref" in text
+        for text in dispatcher.inspect_llvm().values()
+    )

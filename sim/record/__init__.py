@@ -1,0 +1,1 @@
+"""What a run leaves: its folder, the recorder that fills it, and the read side over it."""

@@ -1,0 +1,298 @@
+"""A host: the roles of some partitions, run tick by tick; the same class in every runtime.
+
+It owns the hand-over along forward edges, the rows that wait for the next tick inside a
+partition, the sums over its partitions and the rows of sampled lines.  It must not know which
+process it lives in, nor any role beyond the `Actor` protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sim.core.actor import Actor, Inbox, Rows, Slice
+from sim.core.columns import Block, Schema, concat_rows, empty_rows, take_rows
+from sim.core.metrics import Tally, add_into, reset
+from sim.core.partition import Partition
+from sim.core.ticks import Tick
+
+Builder = Callable[[Partition], Sequence[Actor]]
+"""Builds the roles of a partition, in forward order; the first one is the source."""
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """What a host needs to know of the world: schemas and routes, no roles.
+
+    Attributes
+    ----------
+    forward : schemas of the blocks of a slice
+    joined : recorded table -> schemas of `forward` whose columns it joins, row for row
+    feedback : schemas that return to the same partition in the next tick
+    gather : schemas that leave to global roles
+    record : finished schemas that are recorded for sampled lines: table -> schema name
+    slice_rows : room of the forward blocks
+    n_cells : cells of the load array
+    sampled : (n,) int64 sorted global ids of the lines whose rows are kept
+    """
+
+    forward: tuple[Schema, ...]
+    joined: dict[str, tuple[str, ...]]
+    feedback: tuple[Schema, ...]
+    gather: tuple[Schema, ...]
+    record: dict[str, str]
+    slice_rows: int
+    n_cells: int
+    sampled: np.ndarray
+
+
+@dataclass
+class HostResult:
+    """What a host hands back after a tick."""
+
+    load: np.ndarray
+    gathered: dict[str, Rows]
+    tally: Tally
+    ledger: dict[str, int]
+    samples: dict[str, Rows]
+    digests: dict[str, int] = field(default_factory=dict)
+
+
+def canonical_order(rows: Rows) -> np.ndarray:
+    """Return the row order by (sub, time, remaining columns), whatever the order of arrival."""
+    others = [name for name in sorted(rows) if name not in ("sub", "ts_ms")]
+    return np.lexsort((*(rows[n] for n in reversed(others)), rows["ts_ms"], rows["sub"]))
+
+
+class Host:
+    """Runs the roles of its partitions."""
+
+    def __init__(self, plan: HostPlan, partitions: Sequence[Partition], build: Builder) -> None:
+        self.plan = plan
+        self.partitions = tuple(partitions)
+        self.roles = [tuple(build(partition)) for partition in self.partitions]
+        self.load = np.zeros((plan.n_cells, 4), np.int64)
+        self.blocks = {s.name: Block(s, plan.slice_rows) for s in plan.forward}
+        self.waiting: list[dict[str, Rows]] = [{} for _ in self.partitions]
+        self._tally: Tally = {}
+        self._share()
+
+    def tick(
+        self,
+        tick: Tick,
+        scattered: dict[str, Rows],
+        arrays: dict[str, Any],
+        commands: tuple[tuple[str, int, int], ...],
+        digest_at: tuple[int, int] | None,
+    ) -> HostResult:
+        """Run one tick over every partition.
+
+        Parameters
+        ----------
+        scattered : rows from global roles for the lines of this host, sorted by `sub`
+        arrays : broadcasts
+        digest_at : (stride, phase) of the lines to digest, or None
+
+        Returns
+        -------
+        result : sums over the partitions and the rows of sampled lines
+        """
+        self.load[:] = 0
+        reset(self._tally)
+        result = HostResult(self.load, {}, self._tally, {}, {})
+        gathered: dict[str, list[Rows]] = {s.name: [] for s in self.plan.gather}
+        samples: dict[str, list[Rows]] = {}
+        for k, partition in enumerate(self.partitions):
+            inbox = self._inbox(k, partition, scattered, arrays, commands)
+            self._keep_inbox(inbox, partition, samples)
+            self._run_partition(tick, k, partition, inbox, gathered, samples)
+            for role in self.roles[k]:
+                for key, value in role.ledger().items():
+                    result.ledger[key] = result.ledger.get(key, 0) + value
+        result.gathered = {
+            s.name: concat_rows(s, gathered[s.name]) for s in self.plan.gather
+        }
+        result.samples = {
+            name: {c: np.concatenate([p[c] for p in parts]) for c in parts[0]}
+            for name, parts in samples.items()
+        }
+        if digest_at is not None:
+            result.digests = self.digest(*digest_at)
+        return result
+
+    def digest(self, stride: int = 1, phase: int = 0) -> dict[str, int]:
+        """Return the order-free digest of every role's columns, pools and waiting rows."""
+        total: dict[str, int] = {}
+        for partition, roles in zip(self.partitions, self.roles, strict=True):
+            keys = np.arange(partition.first, partition.last, dtype=np.int64)
+            for role in roles:
+                for name, columns in role.state().items():
+                    value = columns.digest(keys, stride=stride, phase=phase)
+                    total[name] = (total.get(name, 0) + value) & 0xFFFFFFFFFFFFFFFF
+        return total
+
+    def ledger(self) -> dict[str, int]:
+        """Return the stocks of all roles, now."""
+        total: dict[str, int] = {}
+        for roles in self.roles:
+            for role in roles:
+                for key, value in role.ledger().items():
+                    total[key] = total.get(key, 0) + value
+        return total
+
+    def state_bytes(self) -> int:
+        """Return the bytes of profile, state and pools of every line."""
+        return sum(
+            role.nbytes() + (role.profile.nbytes if position == 0 else 0)  # type: ignore[attr-defined]  # roles of the twin have both
+            for roles in self.roles
+            for position, role in enumerate(roles)
+        )
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Return, for each partition, everything needed to go on."""
+        return [
+            {
+                "first": partition.first,
+                "last": partition.last,
+                "roles": {role.role: role.snapshot() for role in roles},
+                "waiting": {name: {c: a.copy() for c, a in rows.items()}
+                            for name, rows in waiting.items()},
+            }
+            for partition, roles, waiting in zip(
+                self.partitions, self.roles, self.waiting, strict=True
+            )
+        ]  # fmt: skip
+
+    def restore(self, saved: Sequence[dict[str, Any]]) -> None:
+        """Go back to a snapshot of the same partitions."""
+        for k, part in enumerate(saved):
+            for role in self.roles[k]:
+                role.restore(part["roles"][role.role])
+            self.waiting[k] = part["waiting"]
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _share(self) -> None:
+        """Let every partition add into the host's load and tallies."""
+        for roles in self.roles:
+            for role in roles:
+                if not self._tally.keys() >= role.tally().keys():
+                    self._tally.update(role.tally())
+                role.share_tally({name: self._tally[name] for name in role.tally()})
+                if hasattr(role, "share_load"):
+                    role.share_load(self.load)
+
+    def _inbox(
+        self, k: int, partition: Partition, scattered: dict[str, Rows], arrays: dict[str, Any],
+        commands: tuple[tuple[str, int, int], ...],
+    ) -> Inbox:
+        rows = dict(self.waiting[k])
+        for name, table in scattered.items():
+            low, high = np.searchsorted(table["sub"], (partition.first, partition.last))
+            if high > low:
+                rows[name] = {c: a[low:high] for c, a in table.items()}
+        return Inbox(rows=rows, arrays=arrays, commands=commands)
+
+    def _keep_inbox(
+        self, inbox: Inbox, partition: Partition, samples: dict[str, list[Rows]]
+    ) -> None:
+        for name, rows in inbox.rows.items():
+            self._keep(f"inbox_{name}", rows, partition, samples)
+
+    def _run_partition(
+        self, tick: Tick, k: int, partition: Partition, inbox: Inbox,
+        gathered: dict[str, list[Rows]], samples: dict[str, list[Rows]],
+    ) -> None:
+        roles = self.roles[k]
+        for role in roles:
+            role.begin(tick, inbox)
+        part = Slice(0, 0, self.blocks)
+        while part.first < partition.n:
+            for role in roles:
+                self.hand_over(role, tick, part)
+            self._keep_slice(part, partition, samples)
+            part.first = part.last
+        finished: dict[str, Rows] = {}
+        for role in roles:
+            finished.update(role.finish(tick))
+        self.waiting[k] = {}
+        for schema in self.plan.feedback:
+            rows = finished[schema.name]
+            if len(rows["sub"]):
+                self.waiting[k][schema.name] = take_rows(rows, canonical_order(rows))
+        for schema in self.plan.gather:
+            if len(finished[schema.name]["sub"]):
+                gathered[schema.name].append(finished[schema.name])
+        for table, name in self.plan.record.items():
+            self._keep(table, finished[name], partition, samples)
+
+    def hand_over(self, role: Actor, tick: Tick, part: Slice) -> None:
+        """Hand a slice to a role; runtimes for tests hand over something harder."""
+        role.on_slice(tick, part)
+
+    def _keep_slice(
+        self, part: Slice, partition: Partition, samples: dict[str, list[Rows]]
+    ) -> None:
+        for table, names in self.plan.joined.items():
+            lead = part.blocks[names[0]]
+            index = self._sampled_rows(
+                lead.columns["sub"][: lead.n], partition.first + part.first,
+                partition.first + part.last,
+            )
+            if len(index):
+                rows: Rows = {}
+                for name in names:
+                    rows.update(take_rows(part.blocks[name].rows(), index))
+                samples.setdefault(table, []).append(rows)
+
+    def _keep(
+        self, table: str, rows: Rows, partition: Partition, samples: dict[str, list[Rows]]
+    ) -> None:
+        if not len(rows["sub"]):
+            return
+        subs = self._sampled_of(partition.first, partition.last)
+        if len(subs):
+            chosen = np.flatnonzero(np.isin(rows["sub"], subs))
+            if len(chosen):
+                samples.setdefault(table, []).append(take_rows(rows, chosen))
+
+    def _sampled_of(self, first: int, last: int) -> np.ndarray:
+        low, high = np.searchsorted(self.plan.sampled, (first, last))
+        return self.plan.sampled[low:high]
+
+    def _sampled_rows(self, subs: np.ndarray, first: int, last: int) -> np.ndarray:
+        """Return the rows of sampled lines in a block sorted by line."""
+        wanted = self._sampled_of(first, last)
+        if len(wanted) == 0 or len(subs) == 0:
+            return np.zeros(0, np.int64)
+        if len(wanted) == last - first:
+            return np.arange(len(subs))
+        low = np.searchsorted(subs, wanted, side="left")
+        size = np.searchsorted(subs, wanted, side="right") - low
+        ends = np.cumsum(size)
+        return np.repeat(low - (ends - size), size) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def merge_results(results: Sequence[HostResult], gather: Sequence[Schema]) -> HostResult:
+    """Return the sum of the results of several hosts; the order does not matter for sums."""
+    total = HostResult(results[0].load.copy(), {}, {}, {}, {})
+    for result in results[1:]:
+        total.load += result.load
+    for result in results:
+        add_into(total.tally, result.tally)
+        for key, value in result.ledger.items():
+            total.ledger[key] = total.ledger.get(key, 0) + value
+        for key, value in result.digests.items():
+            total.digests[key] = (total.digests.get(key, 0) + value) & 0xFFFFFFFFFFFFFFFF
+    tables = {name for result in results for name in result.samples}
+    for name in sorted(tables):
+        parts = [r.samples[name] for r in results if name in r.samples]
+        total.samples[name] = {c: np.concatenate([p[c] for p in parts]) for c in parts[0]}
+    for schema in gather:
+        total.gathered[schema.name] = concat_rows(
+            schema, [r.gathered.get(schema.name, empty_rows(schema)) for r in results]
+        )
+    return total
