@@ -29,7 +29,7 @@ from actors.rtm.actor import RtmActor, RtmWorld
 from actors.rtm.params import NEEDS, SEGMENTS
 from actors.rtm.tables import bind, dwell_seconds
 from actors.rtm.tables import compile_tables as rtm_tables
-from actors.subscribers.actor import Counters, SubscriberActor, SubscriberWorld
+from actors.subscribers.actor import SubscriberCounters, SubscriberActor, SubscriberWorld
 from actors.subscribers.tables import activity_factors
 from actors.subscribers.tables import compile_tables as subscriber_tables
 from geo.geography import Geography
@@ -134,7 +134,7 @@ class World:
                 reserved,
             )
             settle(people.view, self.subscribers.tables, rng.seed64(self.seed), first)
-        counters = Counters(**new_tally(SUBSCRIBER_METRICS, self.labels))
+        counters = SubscriberCounters(**new_tally(SUBSCRIBER_METRICS, self.labels))
         plan_first_day(
             self.seed, first, profile, people, self.subscribers.tables, self.clock.calendar,
             counters,

@@ -23,7 +23,7 @@ from sim.core.errors import LimitError
 from sim.core.metrics import Tally, new_tally
 from sim.core.ticks import DAY_MS, Tick
 
-Counters = namedtuple("BillingCounters", [metric.name for metric in BILLING_METRICS])  # type: ignore[misc]  # names are data
+BillingCounters = namedtuple("BillingCounters", [metric.name for metric in BILLING_METRICS])  # type: ignore[misc]  # names are data
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class BillingActor:
         self.profile = profile
         self.columns = state
         self._tally = new_tally(BILLING_METRICS, world.labels)
-        self._counters = Counters(**self._tally)
+        self._counters = BillingCounters(**self._tally)
         self._events: list[Rows] = []
 
     def begin(self, tick: Tick, inbox: Inbox) -> None:
@@ -92,7 +92,7 @@ class BillingActor:
     def share_tally(self, tally: Tally) -> None:
         """Count into arrays that the partitions of a host share."""
         self._tally = tally
-        self._counters = Counters(**tally)
+        self._counters = BillingCounters(**tally)
 
     def ledger(self) -> dict[str, int]:
         """Return money, debts, allowances and lines by state of life, now."""

@@ -19,12 +19,12 @@ from actors.billing.accounts import (
 )
 from actors.billing.state import FEE_DUE, TOLD_80, TOLD_100, TOLD_LOW, TOLD_ZERO
 from actors.billing.tables import MICRO
-from sim.core.kernel import kernel
+from sim.core.kernel import hot, kernel
 
 NO_SHARE = 255
 
 
-@kernel
+@hot
 def used_share(s, t, i, tariff):
     """Return the used share of the plan's data, whole percent, or 255 where there is none."""
     total = t.plan_kb[tariff]
@@ -33,7 +33,7 @@ def used_share(s, t, i, tariff):
     return 100 - np.int64(s.data_left_kb[i]) * 100 // total
 
 
-@kernel
+@hot
 def pay(s, t, i, tariff, cost, c):
     """Take up to `cost` from bonus and main money and return what was taken, minor units."""
     taken = np.int64(0)
@@ -49,7 +49,7 @@ def pay(s, t, i, tariff, cost, c):
     return taken + main
 
 
-@kernel
+@hot
 def charge(s, t, i, tariff, group, units, metered, c):
     """Charge units beyond every allowance.
 
@@ -78,7 +78,7 @@ def charge(s, t, i, tariff, group, units, metered, c):
     return taken, (m.PARTIAL if granted > 0 else m.DENIED)
 
 
-@kernel
+@hot
 def rate_data(s, t, i, tariff, group, units, c):
     """Rate bytes: free, pack, plan, then by the tariff's rule; return (charged, result)."""
     kb = units // 1000
@@ -133,7 +133,7 @@ def charge_pack_then(s, t, i, tariff, group, kb, c):
     return charge(s, t, i, tariff, group, kb, 1000, c)
 
 
-@kernel
+@hot
 def rate_voice(s, t, i, tariff, group, units, c):
     """Rate seconds; return (charged, result)."""
     left = units
@@ -148,7 +148,7 @@ def rate_voice(s, t, i, tariff, group, units, c):
     return charge(s, t, i, tariff, group, left, 1, c)
 
 
-@kernel
+@hot
 def rate_sms(s, t, i, tariff, group, units, c):
     """Rate pieces; return (charged, result)."""
     left = units
@@ -163,7 +163,7 @@ def rate_sms(s, t, i, tariff, group, units, c):
     return charge(s, t, i, tariff, group, left, 1, c)
 
 
-@kernel
+@hot
 def rate_usage(s, t, i, tariff, group, units, c):
     """Rate one use; return (charged_minor, result).  A suspended line is denied everything."""
     if s.life[i] != m.ACTIVE:
@@ -196,7 +196,7 @@ def notice(s, t, i, sub, tariff, ts_ms, before, after, ev, ne, c):
     return ne
 
 
-@kernel
+@hot
 def rate_row(s, t, i, sub, tariff, a, r, k, ev, ne, c):
     """Rate one row of `Activity`, write its row of `Rated`, and return the next event row."""
     kind = a.kind[k]

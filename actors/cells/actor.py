@@ -20,7 +20,7 @@ from sim.core.kernel import kernel
 from sim.core.metrics import Tally, new_tally, reset
 from sim.core.ticks import Tick
 
-Counters = namedtuple("CellCounters", [metric.name for metric in CELL_METRICS])  # type: ignore[misc]  # names are data
+CellCounters = namedtuple("CellCounters", [metric.name for metric in CELL_METRICS])  # type: ignore[misc]  # names are data
 CellTables = namedtuple(
     "CellTables", "capacity_kbps voice_channels slow_q congested_q overhead_q weight borders"
 )
@@ -101,7 +101,7 @@ class CellActor:
         self.util_q = np.zeros(n, np.int64)
         self.hour = np.zeros((n, 5), np.int64)
         self._tally = new_tally(CELL_METRICS, labels)
-        self._counters = Counters(**self._tally)
+        self._counters = CellCounters(**self._tally)
 
     def quality(self) -> dict[str, np.ndarray]:
         """Return what cells offer now, to be broadcast."""

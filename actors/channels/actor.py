@@ -22,7 +22,7 @@ from sim.core.columns import Columns, Schema, concat_rows, empty_rows, take_rows
 from sim.core.metrics import Tally, new_tally, reset
 from sim.core.ticks import Tick
 
-Counters = namedtuple("ChannelCounters", [metric.name for metric in CHANNEL_METRICS])  # type: ignore[misc]  # names are data
+ChannelCounters = namedtuple("ChannelCounters", [metric.name for metric in CHANNEL_METRICS])  # type: ignore[misc]  # names are data
 ChannelTables = namedtuple(
     "ChannelTables", "seed step_us queue_max latency_ms failure cost_minor borders"
 )
@@ -67,7 +67,7 @@ class ChannelActor:
         self.free_us = np.zeros(max(self.n_channels, 1), np.int64)
         self.dark = np.full((max(self.n_channels, 1), 2), -1, np.int64)
         self._tally = new_tally(CHANNEL_METRICS, labels)
-        self._counters = Counters(**self._tally)
+        self._counters = ChannelCounters(**self._tally)
 
     def on_tick(
         self, tick: Tick, intents: Rows, commands: Sequence[tuple[str, int, int]] = ()

@@ -33,7 +33,7 @@ from sim.core.errors import LimitError
 from sim.core.metrics import Tally, new_tally
 from sim.core.ticks import Tick
 
-Counters = namedtuple("RtmCounters", [metric.name for metric in RTM_METRICS])  # type: ignore[misc]  # names are data
+RtmCounters = namedtuple("RtmCounters", [metric.name for metric in RTM_METRICS])  # type: ignore[misc]  # names are data
 ROOM = 65_536
 """Hits, believed visits or credits of one slice, at most."""
 
@@ -88,7 +88,7 @@ class RtmActor:
         self.pool = Columns(EXPERIMENT, 1024)
         self.n_pool = 0
         self._tally = new_tally(RTM_METRICS, world.labels)
-        self._counters = Counters(**self._tally)
+        self._counters = RtmCounters(**self._tally)
         self._reasons = np.zeros(max(world.n_cases, 1), np.uint8)
         self._out: dict[str, list[Rows]] = {}
 
@@ -146,7 +146,7 @@ class RtmActor:
     def share_tally(self, tally: Tally) -> None:
         """Count into arrays that the partitions of a host share."""
         self._tally = tally
-        self._counters = Counters(**tally)
+        self._counters = RtmCounters(**tally)
 
     def ledger(self) -> dict[str, int]:
         """Return open horizons and games."""

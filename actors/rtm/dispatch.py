@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from actors.rtm.triggers import Trigger
-from sim.core.kernel import kernel
+from sim.core.kernel import hot
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Rule:
     options: tuple[int, ...]
 
 
-@kernel
+@hot
 def add_hit(hits, n, sub, ts_ms, rule, value):
     """Write one hit and return the next free row."""
     hits.sub[n] = sub
@@ -59,12 +59,12 @@ def _link(rule: Rule, index: int, tail: Any) -> Any:
             n = add_hit(hits, n, sub, ts_ms, index, row.value)
         return n
 
-    return kernel(dispatch, cache=False)
+    return hot(dispatch)
 
 
 def make_dispatch(rules: Sequence[Rule]) -> Any:
     """Return `dispatch(signal, row, sub, ts_ms, options, hits, n) -> n` for the rules in order."""
-    chain = kernel(_nothing, cache=False)
+    chain = hot(_nothing)
     for index, rule in enumerate(rules):
         chain = _link(rule, index, chain)
     return chain

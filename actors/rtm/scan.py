@@ -14,7 +14,7 @@ import numpy as np
 from actors import messages as m
 from actors.rtm import triggers as tr
 from actors.rtm.state import ALIVE, CONSENT, Q_DONE, Q_JOINED
-from sim.core.kernel import kernel
+from sim.core.kernel import hot, kernel
 from sim.core.rng import draw_cause, mix64, stream
 
 S_LOSS = stream("a row is lost in capture")
@@ -23,7 +23,7 @@ S_CANCEL = stream("a reward is cancelled")
 NO_FENCE = -1
 
 
-@kernel
+@hot
 def lost(t, sub, ts_ms, kind):
     """Return whether a row never reaches the engine: a keyed choice, the same in every run."""
     if t.loss == 0:
@@ -32,7 +32,7 @@ def lost(t, sub, ts_ms, kind):
     return np.uint32(key >> np.uint64(32)) < t.loss
 
 
-@kernel
+@hot
 def new_day(s, i, day, c):
     """Close the sums of the last day: the norm moves by an eighth of the difference."""
     if s.day[i] == day:
@@ -49,7 +49,7 @@ def new_day(s, i, day, c):
     s.day[i] = day
 
 
-@kernel
+@hot
 def pick_fence(t, s, i, cell):
     """Return the geofence that a cell speaks for, preferring the one believed already; or -1."""
     start = t.cell_fence_start[cell]
@@ -62,7 +62,7 @@ def pick_fence(t, s, i, cell):
     return np.int64(t.cell_fence_ix[start])
 
 
-@kernel
+@hot
 def learn_anchor(t, s, i, fence, quarter, now_s):
     """Remember fences in which a line sleeps or works: residents and staff are no visitors."""
     if 8 <= quarter < 20:
@@ -71,7 +71,7 @@ def learn_anchor(t, s, i, fence, quarter, now_s):
         s.work_fence[i] = fence
 
 
-@kernel
+@hot
 def locate(t, s, i, cell, now_s, quarter, c):
     """Move the believed geofence on; return 1 where a visit has just reached its dwell time."""
     here = pick_fence(t, s, i, cell) if cell >= 0 else NO_FENCE
@@ -194,7 +194,7 @@ def take_purchase(t, s, i, day, code, ref, charged):
         s.owned_day[i] = max(np.int64(s.owned_day[i]), day + days)
 
 
-@kernel
+@hot
 def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
     """Take in one row of `Activity` with its rating; return the new fills (hits, found, credits).
 
@@ -324,7 +324,7 @@ def make_scan(dispatcher: Any) -> Any:
     )
     row.__module__ = __name__
     whole = types.FunctionType(
-        _scan.__code__, {**globals(), "see_row": kernel(row, cache=False)}, "scan"
+        _scan.__code__, {**globals(), "see_row": hot(row)}, "scan"
     )
     whole.__module__ = __name__
     whole.__qualname__ = "scan"

@@ -26,7 +26,7 @@ from sim.core.metrics import Tally, new_tally
 from sim.core.rng import seed64
 from sim.core.ticks import Tick
 
-Counters = namedtuple("SubscriberCounters", [metric.name for metric in SUBSCRIBER_METRICS])  # type: ignore[misc]  # names are data
+SubscriberCounters = namedtuple("SubscriberCounters", [metric.name for metric in SUBSCRIBER_METRICS])  # type: ignore[misc]  # names are data
 Quality = namedtuple("Quality", ["throughput_q", "voice_block_q", "available"])
 
 
@@ -70,7 +70,7 @@ class SubscriberActor:
         self.load = np.zeros((world.n_cells, 4), np.int64)
         self._seed = seed64(world.seed)
         self._tally = new_tally(SUBSCRIBER_METRICS, world.labels)
-        self._counters = Counters(**self._tally)
+        self._counters = SubscriberCounters(**self._tally)
         self._due = Columns(EXPOSURE, 16)
         self._n_due = 0
         self._due_at = 0
@@ -118,7 +118,7 @@ class SubscriberActor:
     def share_tally(self, tally: Tally) -> None:
         """Count into arrays that the partitions of a host share."""
         self._tally = tally
-        self._counters = Counters(**tally)
+        self._counters = SubscriberCounters(**tally)
 
     def ledger(self) -> dict[str, int]:
         """Return open answers and lines by state of life."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from actors.subscribers.state import NEVER_S
-from sim.core.kernel import kernel
+from sim.core.kernel import hot, kernel
 from sim.core.quantiles import quantile
 from sim.core.rng import draw_cause, mix64, stream
 
@@ -34,7 +34,7 @@ def travel_back(t, seed, sub, travel_s):
     return travel_s + AT_AIRPORT_S + 2 * FLIGHT_S + np.int64(quantile(t.abroad_s, a))
 
 
-@kernel
+@hot
 def work_hex(s, t, i):
     """Return the hex of a line's work place, or its home."""
     if s.work_slot[i] == NO_SLOT:
@@ -42,7 +42,7 @@ def work_hex(s, t, i):
     return np.int64(t.hex_work[s.home[i], s.work_slot[i]])
 
 
-@kernel
+@hot
 def trip_spot(s, t, i):
     """Return the spot of today's outing."""
     slot = s.trip_slot[i]
@@ -53,7 +53,7 @@ def trip_spot(s, t, i):
     return np.int64(t.hex_leisure[home, slot])
 
 
-@kernel
+@hot
 def diary_spot(s, t, i, quarter):
     """Return the spot at a quarter of the local day, flights aside."""
     if quarter >= s.trip_from[i] and quarter < s.trip_to[i] and s.trip_from[i] != NO_SLOT:
@@ -86,14 +86,14 @@ def flight_spot(s, t, i, sub, seed, now_s):
     return np.int64(-3)
 
 
-@kernel
+@hot
 def switch_ms(seed, sub, epoch):
     """Return the offset within an epoch, ms, at which a planned change of place happens."""
     key = mix64(np.uint64(sub) ^ (np.uint64(epoch) << np.uint64(32)) ^ mix64(seed))
     return np.int64(key % np.uint64(900_000))
 
 
-@kernel
+@hot
 def local_quarter(t, region, epoch):
     """Return the quarter of the local day (0 to 95) at a global epoch."""
     return (epoch + np.int64(t.region_shift_q[region]) + np.int64(t.start_quarter)) % 96
@@ -122,7 +122,7 @@ def true_spot(s, t, i, sub, seed, region, ts_ms):
     return now
 
 
-@kernel
+@hot
 def serving_cell(t, q, sub, spot, word):
     """Return the cell that serves a phone at a spot, or -1 where every candidate is down.
 

@@ -30,7 +30,7 @@ from actors.subscribers.state import (
     TOPUP_OPEN,
 )
 from actors.subscribers.wants import FREE, bear_need, find_need, meet_need, organic_s
-from sim.core.kernel import kernel
+from sim.core.kernel import hot, kernel
 from sim.core.quantiles import category, count, quantile
 from sim.core.rng import below, draw, draw_cause, mix64, stream
 
@@ -45,7 +45,7 @@ EXTRAS = 16
 KIND_VOICE, KIND_SMS, KIND_DATA, KIND_LOCATION, KIND_VISIT = 0, 1, 2, 3, 4
 
 
-@kernel
+@hot
 def put(out, n, sub, ts_ms, kind, code, ref, units, cell):
     """Write one row of `Activity` and return the next free row."""
     out.sub[n] = sub
@@ -166,7 +166,7 @@ def enter_place(s, t, q, seed, i, sub, epoch, quarter, before, now, at_ms, x, nx
     return nx
 
 
-@kernel
+@hot
 def use_voice(t, load, cell, abroad, w1, w2):
     """Return (rating group, seconds) of a call."""
     low = w1 & np.uint32(0xFFFF)
@@ -182,7 +182,7 @@ def use_voice(t, load, cell, abroad, w1, w2):
     return m.VOICE_INTL, seconds
 
 
-@kernel
+@hot
 def use_data(t, volume, abroad, w1, w2):
     """Return (rating group, bytes) of a data session slice, metered in whole kilobytes."""
     group = category(t.data_group, w1 << np.uint32(16))
@@ -193,7 +193,7 @@ def use_data(t, volume, abroad, w1, w2):
     return m.DATA_GENERAL + group, max(kb, 1) * 1000
 
 
-@kernel
+@hot
 def emit_event(s, t, q, i, sub, spot, ts_ms, kinds, w1, w2, w3, out, n, load, c):
     """Write the row of one event at a spot and return the next free row."""
     kind = category(kinds, w1)
@@ -250,7 +250,7 @@ def emit_event(s, t, q, i, sub, spot, ts_ms, kinds, w1, w2, w3, out, n, load, c)
     return put(out, n, sub, ts_ms, m.USAGE, group, 0, units, cell)
 
 
-@kernel
+@hot
 def copy_extra(x, k, out, n, c):
     """Copy planned act `k` into the output and return the next free row."""
     c.events[x.kind[k]] += 1
@@ -272,7 +272,7 @@ def sort_extras(x, nx):
             b -= 1
 
 
-@kernel
+@hot
 def draw_epoch(t, seed, s, i, sub, epoch, row, start_ms, end_ms, w):
     """Draw and sort the events of one line in one epoch that fall into the tick.
 
@@ -308,7 +308,7 @@ def draw_epoch(t, seed, s, i, sub, epoch, row, start_ms, end_ms, w):
     return n
 
 
-@kernel
+@hot
 def live_epoch(s, p, t, q, seed, i, sub, epoch, start_ms, end_ms, weekday, w, x, nx, kx, out, n, load, c):
     """Live one epoch of one line: place, movement, events and the planned acts among them.
 

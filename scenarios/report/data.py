@@ -137,7 +137,7 @@ def audit(run: Run) -> list[dict[str, Any]]:
         return []
     rows = run.sql(
         'SELECT "check" AS name, count(*)::INT AS checks, sum((NOT ok)::INT)::INT AS failures, '
-        "max(abs(\"left\" - \"right\"))::BIGINT AS largest FROM audit GROUP BY 1 ORDER BY 3 DESC, 1"
+        'max(abs("left" - "right"))::BIGINT AS largest FROM audit GROUP BY 1 ORDER BY 3 DESC, 1'
     )
     return rows.to_dict("records")
 

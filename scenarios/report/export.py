@@ -12,13 +12,14 @@ from scenarios.report import data
 from scenarios.report.html import cards, facts
 from scenarios.report.sections import Table, sections
 from scenarios.report.words import GLOSSARY, dig, sentences
+from sim.record.folder import plain
 from sim.record.store import open_run
 
 
 def document(run_path: str | Path) -> dict[str, Any]:
     """Return the report as one JSON document: words, headline figures, KPIs, manifest, audit."""
     with open_run(run_path) as run:
-        return {
+        found = {
             "run": run.name,
             "complete": run.complete,
             "sentences": sentences(run.manifest, run.kpis),
@@ -29,6 +30,7 @@ def document(run_path: str | Path) -> dict[str, Any]:
             "audit": data.audit(run),
             "manifest": run.manifest,
         }
+    return plain(found)
 
 
 def markdown(run_path: str | Path) -> str:

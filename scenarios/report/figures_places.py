@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,17 +30,18 @@ from scenarios.report.words import MINOR, label, short
 HEXES_MAX = 12_000
 """Hexes drawn one by one; more are gathered in squares."""
 CELLS_MAX = 15_000
-"""Cells drawn; of more, the busiest."""
-GRID = 110
+"""Cells drawn one by one; more are gathered in squares."""
+HEX_PIXELS, CELL_PIXELS = 3.5, 6.0
+"""Sides of such squares in the whole picture."""
 FENCE_NAMES_MAX = 8
-MAP_HEIGHT, MAP_WIDTH = 620, 1_080
+NAME_PIXELS = (6.4, 17)
+"""Width of a letter and height of the name of a fence."""
+MAP_HEIGHT, MAP_WIDTH = 640, 960
 FULL, BUSY = 0.8, 0.7
 """Utilisation from which a cell is congested, and from which it is looked at."""
 
 
-def territory(
-    hexes: Frame, cells: Frame, fences: Mapping[str, Any] | None
-) -> go.Figure:
+def territory(hexes: Frame, cells: Frame, fences: Mapping[str, Any] | None) -> go.Figure:
     """Show where people live, how full the cells are, and the outlines of geofences.
 
     Parameters
@@ -50,50 +52,97 @@ def territory(
     """
     if hexes.empty and cells.empty:
         return nothing("this run kept no map")
-    figure = go.Figure()
     lat = np.concatenate([np.asarray(t["lat"], float) for t in (hexes, cells) if not t.empty])
     lon = np.concatenate([np.asarray(t["lon"], float) for t in (hexes, cells) if not t.empty])
+    view = _View.of(lat, lon)
+    figure = go.Figure()
     if not hexes.empty:
-        _add_hexes(figure, _gathered(hexes), lat, lon)
+        _add_hexes(figure, hexes, view)
     if fences and fences.get("features"):
-        _add_fences(figure, fences["features"])
+        _add_fences(figure, fences["features"], view)
     if not cells.empty:
-        _add_cells(figure, cells)
-    stretch = 1 / max(math.cos(math.radians(float(lat.mean()))), 0.05)
-    figure.update_xaxes(title="longitude, degrees", showgrid=False, zeroline=False)
-    figure.update_yaxes(title="latitude, degrees", showgrid=False, zeroline=False,
-                        scaleanchor="x", scaleratio=stretch)  # fmt: skip
-    style(figure, height=MAP_HEIGHT)
+        _add_cells(figure, cells, view)
+    axis = {"showgrid": False, "zeroline": False, "constrain": "domain"}
+    figure.update_xaxes(axis, title="longitude, degrees", range=view.across)
+    figure.update_yaxes(axis, title="latitude, degrees", range=view.up,
+                        scaleanchor="x", scaleratio=1 / view.shrink)  # fmt: skip
+    style(figure, height=max(340, min(MAP_HEIGHT, round(view.tall * view.pixels) + 150)))
     figure.update_layout(plot_bgcolor="#fbfbfa", dragmode="pan", meta={"zooms": True})
     return figure
 
 
-def _gathered(hexes: Frame) -> Frame:
-    if len(hexes) <= HEXES_MAX:
-        return hexes[["lat", "lon", "people"]]
-    # Squares of about equal sides, each at the mean place of its hexes.
-    lat, lon = np.asarray(hexes["lat"], float), np.asarray(hexes["lon"], float)
-    step = max(np.ptp(lat), 1e-9) / GRID
-    row = np.floor((lat - lat.min()) / step).astype(np.int64)
-    column = np.floor((lon - lon.min()) * math.cos(math.radians(lat.mean())) / step)
-    key = row * 1_000_000 + column.astype(np.int64)
-    return hexes.groupby(key).agg(
-        lat=("lat", "mean"), lon=("lon", "mean"), people=("people", "sum")
-    )
+@dataclass(frozen=True)
+class _View:
+    """The picture: its ranges, its scale, and where longitudes wrap.
+
+    Attributes
+    ----------
+    up, across : ranges of latitude and longitude, degrees
+    shrink : length of a degree of longitude over one of latitude
+    pixels : pixels of a degree of latitude in the whole picture
+    wraps : the territory crosses the date line, so that western longitudes are drawn past 180
+    """
+
+    up: tuple[float, float]
+    across: tuple[float, float]
+    shrink: float
+    pixels: float
+    wraps: bool
+
+    @classmethod
+    def of(cls, lat: np.ndarray, lon: np.ndarray) -> _View:
+        wraps = bool(np.ptp(lon) > 180)
+        lon = np.where(wraps & (lon < 0), lon + 360, lon)
+        shrink = max(math.cos(math.radians(float(lat.mean()))), 0.05)
+        margin = 0.03 * max(np.ptp(lat), np.ptp(lon) * shrink, 1e-3)
+        up = (float(lat.min() - margin), float(lat.max() + margin))
+        side = margin / shrink
+        across = (float(lon.min() - side), float(lon.max() + side))
+        pixels = min(
+            (MAP_HEIGHT - 110) / (up[1] - up[0]), MAP_WIDTH / ((across[1] - across[0]) * shrink)
+        )
+        return cls(up, across, shrink, pixels, wraps)
+
+    @property
+    def tall(self) -> float:
+        return self.up[1] - self.up[0]
+
+    def east(self, lon: Any) -> np.ndarray:
+        """Return longitudes as they are drawn."""
+        lon = np.asarray(lon, float)
+        return np.where(self.wraps & (lon < 0), lon + 360, lon)
 
 
-def _add_hexes(figure: go.Figure, hexes: Frame, lat: np.ndarray, lon: np.ndarray) -> None:
+def _gathered(rows: Frame, view: _View, *, at_most: int, pixels: float, **how: str) -> Frame:
+    """Return the rows themselves or, where there are more than `at_most`, squares of them.
+
+    Parameters
+    ----------
+    pixels : side of a square
+    how : column -> how it is gathered; `lat` and `lon` become means
+    """
+    rows = rows.assign(lon=view.east(rows["lon"]))
+    if len(rows) <= at_most:
+        return rows
+    step = pixels / view.pixels
+    north = np.floor((np.asarray(rows["lat"], float) - view.up[0]) / step).astype(np.int64)
+    east = np.floor((np.asarray(rows["lon"], float) - view.across[0]) * view.shrink / step)
+    key = north * 1_000_000 + east.astype(np.int64)
+    chosen = {"lat": ("lat", "mean"), "lon": ("lon", "mean")}
+    return rows.groupby(key).agg(**chosen, **{c: (c, kind) for c, kind in how.items()})
+
+
+def _add_hexes(figure: go.Figure, hexes: Frame, view: _View) -> None:
+    hexes = _gathered(hexes, view, at_most=HEXES_MAX, pixels=HEX_PIXELS, people="sum")
     # Markers do not grow with the zoom: sized for the whole picture.
-    shrink = math.cos(math.radians(float(lat.mean())))
-    pixels_per_degree = 0.85 * min(
-        MAP_HEIGHT / max(np.ptp(lat), 1e-6), MAP_WIDTH / max(np.ptp(lon) * shrink, 1e-6)
-    )
-    size = _spacing(np.asarray(hexes["lat"], float), np.asarray(hexes["lon"], float) * shrink)
+    size = _spacing(np.asarray(hexes["lat"], float), np.asarray(hexes["lon"], float) * view.shrink)
     people = np.log10(np.maximum(np.asarray(hexes["people"], float), 1))
+    faint, strong = np.quantile(people, (0.1, 0.99))
     figure.add_trace(go.Scattergl(
         x=hexes["lon"], y=hexes["lat"], mode="markers", name="people (darker: more)",
-        marker={"symbol": "hexagon", "size": min(max(size * pixels_per_degree * 1.1, 2.5), 16),
-                "color": people, "colorscale": [[0, "#f0f2f5"], [1, "#87939f"]]},
+        marker={"symbol": "hexagon", "size": min(max(size * view.pixels * 1.1, 2.5), 16),
+                "color": people, "colorscale": [[0, "#eef0f3"], [1, "#78858f"]],
+                "cmin": faint, "cmax": max(strong, faint + 1e-6)},
         customdata=hexes["people"], hovertemplate="%{customdata:,} people<extra></extra>",
     ))  # fmt: skip
 
@@ -108,7 +157,7 @@ def _spacing(lat: np.ndarray, lon: np.ndarray) -> float:
     return float(np.median(nearest)) if len(nearest) else 0.01
 
 
-def _add_fences(figure: go.Figure, features: list[Mapping[str, Any]]) -> None:
+def _add_fences(figure: go.Figure, features: list[Mapping[str, Any]], view: _View) -> None:
     xs: list[float | None] = []
     ys: list[float | None] = []
     named: list[tuple[float, float, float, str]] = []
@@ -116,22 +165,41 @@ def _add_fences(figure: go.Figure, features: list[Mapping[str, Any]]) -> None:
         area, place = 0.0, (0.0, 0.0)
         for ring in _rings(feature["geometry"]):
             points = np.asarray(ring, float)[:, :2]
+            points[:, 0] = view.east(points[:, 0])
             xs += [*points[:, 0].tolist(), None]
             ys += [*points[:, 1].tolist(), None]
-            span = float(np.prod(np.ptp(points, axis=0)))
-            if span >= area:
-                area, place = span, (float(points[:, 0].mean()), float(points[:, 1].max()))
+            extent = float(np.prod(np.ptp(points, axis=0)))
+            if extent >= area:
+                area, place = extent, (float(points[:, 0].mean()), float(points[:, 1].max()))
         named.append((area, *place, str(feature["properties"].get("name", ""))))
     figure.add_trace(go.Scattergl(
         x=xs, y=ys, mode="lines", name="geofences", line={"color": RED, "width": 1.6},
         hoverinfo="skip",
     ))  # fmt: skip
-    largest = sorted(named, reverse=True)[:FENCE_NAMES_MAX]
-    figure.add_trace(go.Scatter(
-        x=[x for _, x, _, _ in largest], y=[y for _, _, y, _ in largest], mode="text",
-        text=[label(name) for *_, name in largest], textposition="top center", hoverinfo="skip",
-        textfont={"color": RED, "size": 11}, showlegend=False,
-    ))  # fmt: skip
+    for x, y, name in _apart(sorted(named, reverse=True), view):
+        figure.add_annotation(
+            x=x, y=y, text=name, showarrow=False, yanchor="bottom", borderpad=1,
+            font={"color": RED, "size": 11}, bgcolor="rgba(255,255,255,0.8)",
+        )  # fmt: skip
+
+
+def _apart(
+    named: list[tuple[float, float, float, str]], view: _View
+) -> list[tuple[float, float, str]]:
+    """Return the largest fences whose names do not cover one another in the whole picture."""
+    kept: list[tuple[float, float, str]] = []
+    for _, x, y, name in named:
+        clear = all(
+            abs(y - other_y) * view.pixels > NAME_PIXELS[1]
+            or abs(x - other_x) * view.shrink * view.pixels
+            > NAME_PIXELS[0] * (len(name) + len(other)) / 2
+            for other_x, other_y, other in kept
+        )
+        if name and clear:
+            kept.append((x, y, label(name)))
+        if len(kept) == FENCE_NAMES_MAX:
+            break
+    return kept
 
 
 def _rings(geometry: Mapping[str, Any]) -> list[Any]:
@@ -142,22 +210,27 @@ def _rings(geometry: Mapping[str, Any]) -> list[Any]:
     return []
 
 
-def _add_cells(figure: go.Figure, cells: Frame) -> None:
+def _add_cells(figure: go.Figure, cells: Frame, view: _View) -> None:
     if "util" not in cells:
         cells = cells.assign(util=np.nan)
-    shown = cells.sort_values("util", na_position="first").tail(CELLS_MAX)
-    name = "cells" if len(shown) == len(cells) else f"the {len(shown):,} busiest cells"
-    util = shown["util"] * 100
+    few = len(cells) <= CELLS_MAX
+    shown = _gathered(
+        cells.assign(n=1), view, at_most=CELLS_MAX, pixels=CELL_PIXELS, util="mean", n="sum"
+    )
+    shown = shown.sort_values("util", na_position="first")
+    told = [f"cell {c}, {r}G" for c, r in zip(shown["cell"], shown["rat"], strict=True)] if few \
+        else [f"{n:,} cells, mean" for n in shown["n"]]  # fmt: skip
     figure.add_trace(go.Scattergl(
-        x=shown["lon"], y=shown["lat"], mode="markers", name=name,
+        x=shown["lon"], y=shown["lat"], mode="markers",
+        name="cells" if few else f"{len(cells):,} cells, gathered in squares",
         marker={
-            "size": 6 if len(shown) < 2_000 else 4.5, "color": util, "colorscale": "Viridis",
-            "cmin": 0, "cmax": 100, "line": {"width": 0.4, "color": "#ffffff"},
-            "colorbar": {"title": {"text": "resource blocks in use,<br>busy hour, %"},
-                         "thickness": 12, "len": 0.7},
+            "size": 6 if len(shown) < 1_000 else 4.5 if few else 4, "color": shown["util"] * 100,
+            "colorscale": "Viridis", "cmin": 0, "cmax": 100,
+            "line": {"width": 0.4, "color": "#ffffff"},
+            "colorbar": {"title": {"text": "resource blocks in use,<br>busy hour, %",
+                                   "font": {"size": 12.5}}, "thickness": 12, "len": 0.8},
         },
-        text=[f"cell {c}, {r}G" for c, r in zip(shown["cell"], shown["rat"], strict=True)],
-        hovertemplate="%{text}: %{marker.color:.0f} %<extra></extra>",
+        text=told, hovertemplate="%{text}: %{marker.color:.0f} %<extra></extra>",
     ))  # fmt: skip
 
 

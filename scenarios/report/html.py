@@ -13,7 +13,6 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from scenarios.report import data
@@ -74,7 +73,7 @@ def render(run: Run) -> str:
         for section in sections(run)
     ]  # fmt: skip
     return page.render(
-        plotly=Markup(get_plotlyjs()),
+        plotly=get_plotlyjs(),
         run=run,
         title=dig(run.manifest, "title") or dig(run.manifest, "scenario") or run.name,
         question=dig(run.manifest, "question"),
@@ -94,11 +93,11 @@ def render(run: Run) -> str:
     )
 
 
-def _chart(figure: go.Figure, n: int) -> Markup:
-    return Markup(plotly.io.to_html(
-        figure, full_html=False, include_plotlyjs=False, config=config(figure), div_id=f"chart-{n}",
-        default_width="100%",
-    ))  # fmt: skip
+def _chart(figure: go.Figure, n: int) -> str:
+    return plotly.io.to_html(
+        figure, full_html=False, include_plotlyjs=False, config=config(figure),
+        div_id=f"chart-{n}", default_width="100%",
+    )  # fmt: skip
 
 
 def _chips(run: Run) -> list[str]:

@@ -69,15 +69,15 @@ class Schema:
         return hashlib.sha256(f"{self.name}{self.edge}{text}".encode()).hexdigest()[:12]
 
 
-_TUPLE_TYPES: dict[tuple[str, tuple[str, ...]], type] = {}
-
-
 def _tuple_type(name: str, names: tuple[str, ...]) -> type:
     """Return one namedtuple type per schema, so that Numba compiles a kernel only once."""
-    key = (name, names)
-    if key not in _TUPLE_TYPES:
-        _TUPLE_TYPES[key] = namedtuple(name, names)  # type: ignore[misc]  # names are data
-    return _TUPLE_TYPES[key]
+    known = globals().get(f"{name}View")
+    if known is None or known._fields != names:
+        known = namedtuple(f"{name}View", names)  # type: ignore[misc]  # names are data
+        # A compile cache stores the type by reference: it must be found under its own name.
+        known.__module__ = __name__
+        globals()[known.__name__] = known
+    return known
 
 
 class Columns:

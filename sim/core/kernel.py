@@ -18,6 +18,14 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 
+OPTIONS = {
+    "nogil": True,
+    "fastmath": False,
+    "_nrt": False,
+    "error_model": "numpy",
+}
+"""Numba options of every kernel; they are a part of the cache's key."""
+
 DEBUG = os.environ.get("TWIN_DEBUG") == "1"
 
 
@@ -39,6 +47,7 @@ def _hash_function(function: Callable[..., Any], digest: Any, seen: set[int]) ->
     if id(function) in seen:
         return
     seen.add(id(function))
+    # The source holds the decorator too, so that making a helper hot is a change.
     digest.update(inspect.getsource(function).encode())
     code = function.__code__
     for name in sorted(set(code.co_names)):
@@ -59,7 +68,7 @@ def _hash_function(function: Callable[..., Any], digest: Any, seen: set[int]) ->
 
 def source_hash(function: Callable[..., Any]) -> str:
     """Return a hash of a function's source and of every kernel and constant that it reaches."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(sorted(OPTIONS.items())).encode())
     _hash_function(function, digest, set())
     return digest.hexdigest()
 
@@ -75,7 +84,9 @@ class TransitiveCache(FunctionCache):
         return (*super()._index_key(sig, codegen), self._source_hash)
 
 
-def kernel(function: Callable[..., Any], *, cache: bool = True) -> Any:
+def kernel(
+    function: Callable[..., Any], *, cache: bool = True, inline: bool = False
+) -> Any:
     """Compile a loop over rows: no threads, no fast-math, no reference counting, cached.
 
     Reference counting is off (`_nrt=False`): a kernel cannot allocate, and Numba does not put an
@@ -83,10 +94,20 @@ def kernel(function: Callable[..., Any], *, cache: bool = True) -> Any:
     Under `TWIN_DEBUG=1` bounds are checked and the cache is left alone.  A kernel that exists only
     inside others (a closure) is compiled with them and needs no cache of its own.
     """
-    dispatcher = numba.njit(nogil=True, fastmath=False, _nrt=False, boundscheck=DEBUG)(function)
+    dispatcher = numba.njit(boundscheck=DEBUG, forceinline=inline, **OPTIONS)(function)
     if cache and not DEBUG:
         dispatcher._cache = TransitiveCache(function)
     return dispatcher
+
+
+def hot(function: Callable[..., Any]) -> Any:
+    """Compile a helper of a hot loop into its callers.
+
+    A call hands over every array of every namedtuple by value, some hundred words: on a path that
+    every event takes that costs more than the work.  Rare paths stay calls, or compile times
+    explode.
+    """
+    return kernel(function, cache=False, inline=True)
 
 
 def counts_references(dispatcher: Any) -> bool:

@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from sim.core.kernel import kernel
+from sim.core.kernel import hot, kernel
 
 BITS = 10
 SIZE = 1 << BITS
@@ -84,13 +84,13 @@ def cumulative(weights: np.ndarray) -> np.ndarray:
     return out
 
 
-@kernel
+@hot
 def quantile(values, u):
     """Return the entry of a (1024,) quantile table for a uint32 draw."""
     return values[np.int64(u >> np.uint32(32 - BITS))]
 
 
-@kernel
+@hot
 def category(thresholds, u):
     """Return the index of the first threshold that is not below a uint32 draw."""
     k = 0
@@ -99,7 +99,7 @@ def category(thresholds, u):
     return k
 
 
-@kernel
+@hot
 def count(thresholds, row, u):
     """Return how many entries of row `row` of a threshold table a uint32 draw reaches."""
     n = 0

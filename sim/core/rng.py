@@ -11,7 +11,7 @@ import hashlib
 
 import numpy as np
 
-from sim.core.kernel import kernel
+from sim.core.kernel import hot, kernel
 
 EPOCH_MS = 900_000
 """Length of the epoch in the key of a draw, whatever the tick of the run, ms."""
@@ -34,7 +34,7 @@ def stream(name: str) -> np.uint32:
     return np.uint32(name_id("stream:" + name))
 
 
-@kernel
+@hot
 def philox(c0, c1, c2, c3, k0, k1):
     """Return four uint32 of Philox 4x32-10 for a counter and a key of uint32.
 
@@ -52,7 +52,7 @@ def philox(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@kernel
+@hot
 def draw(seed, stream_id, entity, epoch, k):
     """Return the four uint32 of draw `k` of an entity in an epoch.
 
@@ -87,7 +87,7 @@ def draw_cause(seed, stream_id, entity, name, ts_s, k):
     )
 
 
-@kernel
+@hot
 def mix64(x):
     """Return the splitmix64 finaliser of a uint64 (Steele et al., OOPSLA 2014)."""
     x = np.uint64(x)
@@ -96,7 +96,7 @@ def mix64(x):
     return x ^ (x >> np.uint64(31))
 
 
-@kernel
+@hot
 def below(u, n):
     """Map a uint32 draw onto 0..n-1."""
     return np.int64((np.uint64(u) * np.uint64(n)) >> _S32)

@@ -93,9 +93,7 @@ def _read(paths: list[Path]) -> Iterator[pa.Table]:
             raise damaged(path, error) from None
 
 
-def _write_events(
-    folder: Path, table: str, schema: pa.Schema, paths: list[Path]
-) -> dict[str, int]:
+def _write_events(folder: Path, table: str, schema: pa.Schema, paths: list[Path]) -> dict[str, int]:
     """Write one table as files of at most `EVENT_FILE_ROWS` rows."""
     for old in (folder / EVENTS).glob(f"{table}-*.parquet"):
         old.unlink()

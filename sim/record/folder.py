@@ -344,18 +344,18 @@ def _escape(name: str) -> str:
 
 
 def _json_bytes(obj: Any, *, indent: int | None) -> bytes:
-    text = json.dumps(_plain(obj), indent=indent, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain(obj), indent=indent, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
 
-def _plain(obj: Any) -> Any:
-    """Return the object in the types that JSON knows; NumPy scalars and arrays included."""
+def plain(obj: Any) -> Any:
+    """Return the object in the types that JSON knows; NumPy included, NaN and infinity null."""
     if isinstance(obj, dict):
-        return {str(key): _plain(value) for key, value in obj.items()}
+        return {str(key): plain(value) for key, value in obj.items()}
     if isinstance(obj, list | tuple | set | frozenset):
-        return [_plain(value) for value in obj]
+        return [plain(value) for value in obj]
     if hasattr(obj, "tolist"):
-        return _plain(obj.tolist())
+        return plain(obj.tolist())
     if isinstance(obj, float) and not math.isfinite(obj):
         return None
     if isinstance(obj, Path):

@@ -36,9 +36,7 @@ DIMS_MAX = 2
 class MetricLayout:
     """Where each count of a run stands in one flat vector."""
 
-    def __init__(
-        self, metrics: Sequence[Metric], labels: Mapping[str, tuple[str, ...]]
-    ) -> None:
+    def __init__(self, metrics: Sequence[Metric], labels: Mapping[str, tuple[str, ...]]) -> None:
         self.metrics = tuple(metrics)
         self.shapes = {m.name: m.shape(labels) for m in self.metrics}
         names = sorted({label for m in self.metrics for dim in m.dims for label in labels[dim]})
@@ -106,9 +104,7 @@ def _names(index: np.ndarray, names: pa.Array) -> pa.Array:
     )
 
 
-def read_series(
-    path: Path, layout: MetricLayout, names: Sequence[str], step_ms: int
-) -> Series:
+def read_series(path: Path, layout: MetricLayout, names: Sequence[str], step_ms: int) -> Series:
     """Sum metrics over steps of time, reading one row group after the other.
 
     Parameters

@@ -120,9 +120,7 @@ class Run:
             return {}
         found = read_json(path)
         if not isinstance(found, dict):
-            raise ScenarioError(
-                "a file of the run is damaged", file=path, expected="a JSON object"
-            )
+            raise ScenarioError("a file of the run is damaged", file=path, expected="a JSON object")
         return found
 
     def _fetched(self, query: str, parameters: list[Any] | None, *, pandas: bool) -> Any:

@@ -267,5 +267,3 @@ def fake_run(parent: Path, *, ticks: int = 96, name: str = "fake_day") -> Path:
         state_digest=1234567, audit={"checks": ticks, "failures": 0},
     ))  # fmt: skip
     return folder.complete()
-
-

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sim.core.kernel import kernel
+from sim.core.kernel import hot
 from sim.core.params import Params
 from sim.core.registry import Registry
 
@@ -92,7 +92,7 @@ def trigger(
     options = namedtuple("Options_" + name, padded)  # type: ignore[misc]  # names are data
 
     def register(expression: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        fires = kernel(expression, cache=False)
+        fires = hot(expression)
         _registry.add(
             name, Trigger(name, SIGNALS.index(on), params, options, expression, fires)
         )
