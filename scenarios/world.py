@@ -296,6 +296,9 @@ def _plan(scenario: Any, geo: Geography, n_lines: int, sampled: np.ndarray | Non
         feedback=(m.ACCOUNT_EVENT, m.CREDIT, m.DETECTION),
         gather=(m.INTENT,),
         record={"decisions": "Decision", "truth": "Truth"},
+        inbox_tables={
+            "Delivery": "deliveries", "Credit": "credits", "Detection": "detections",
+        },
         slice_rows=max(SLICE_ROWS, 64 * epochs * 8),
         n_cells=geo.n_cell,
         sampled=_sampled(scenario, n_lines) if sampled is None else sampled,

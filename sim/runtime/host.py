@@ -34,6 +34,7 @@ class HostPlan:
     feedback : schemas that return to the same partition in the next tick
     gather : schemas that leave to global roles
     record : finished schemas that are recorded for sampled lines: table -> schema name
+    inbox_tables : schema that arrives -> table in which it is recorded
     slice_rows : room of the forward blocks
     n_cells : cells of the load array
     sampled : (n,) int64 sorted global ids of the lines whose rows are kept
@@ -44,6 +45,7 @@ class HostPlan:
     feedback: tuple[Schema, ...]
     gather: tuple[Schema, ...]
     record: dict[str, str]
+    inbox_tables: dict[str, str]
     slice_rows: int
     n_cells: int
     sampled: np.ndarray
@@ -200,7 +202,9 @@ class Host:
         self, inbox: Inbox, partition: Partition, samples: dict[str, list[Rows]]
     ) -> None:
         for name, rows in inbox.rows.items():
-            self._keep(f"inbox_{name}", rows, partition, samples)
+            table = self.plan.inbox_tables.get(name)
+            if table is not None:
+                self._keep(table, rows, partition, samples)
 
     def _run_partition(
         self, tick: Tick, k: int, partition: Partition, inbox: Inbox,

@@ -1,0 +1,209 @@
+"""The equilibrium of the start: a pilot run whose lines lend their state to the first day.
+
+It owns the pilot (a few thousand lines over several weeks), the rebasing of its moments, and the
+cache of its result.  It must not know how a run is recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actors import messages as m
+from actors.subscribers import state as people
+from actors.subscribers.tables import N_ACTIVITY
+from geo.geography import Geography
+from scenarios.population import Donors
+from scenarios.world import World, build_world, cache_dir
+from sim.control.timeline import Timeline
+from sim.core.partition import assign_hosts, make_partitions
+from sim.core.rng import name_id
+from sim.runtime.coordinator import Loop
+from sim.runtime.embedded import EmbeddedRuntime, TickOutcome
+
+PILOT_TICK_S = 3600
+WEEK_MS = 7 * 86_400_000
+SNAPSHOTS = 3
+"""The pilot's last weeks lend their state at the weekday and hour of the start."""
+FORGET = 200_000_000
+"""Moments further away than this, s, are marks such as `never`, and are not rebased."""
+
+_PEOPLE = (
+    "need_kind", "need_born_s", "silent_s", "recharge_s", "travel_s", "fatigue_q", "fatigue_h",
+    "trust_q", "satisfaction_q",
+)  # fmt: skip
+_MONEY = (
+    "balance_minor", "bonus_minor", "bonus_day", "data_left_kb", "pack_left_kb", "pack_s",
+    "voice_left_s", "sms_left", "cycle_s", "debt_minor", "active_day", "life", "marks",
+)  # fmt: skip
+_ENGINE = ("seen_s", "day", "data_norm_mb", "recent_case", "recent_day", "owned_day")
+
+
+def pilot_of(loaded: Any) -> Any:
+    """Return the pilot's scenario: the same world, a few lines, no timeline, no congestion."""
+    pop = loaded.model.population
+    return loaded.with_(
+        subscribers=pop.donors, days=float(pop.donor_days), tick_s=PILOT_TICK_S,
+        **{
+            "seed": name_id("pilot"), "timeline": [], "population.represents": 1,
+            "rtm.withhold": [], "rtm.enabled": True, "placement.partitions": 0,
+            "record.watch": [], "record.sample": 0.0,
+        },
+    )
+
+
+def cache_key(loaded: Any, pilot: Any) -> str:
+    """Return the key of a pilot: what it is made of, and the code that makes it."""
+    digest = hashlib.sha256()
+    model = pilot.model.model_dump(mode="json", exclude={"placement", "record", "title", "question"})
+    represents = loaded.model.population.represents or loaded.model.population.subscribers
+    digest.update(json.dumps([model, represents], sort_keys=True).encode())
+    root = Path(__file__).parent.parent
+    for folder in ("actors", "sim/core", "sim/runtime", "geo", "scenarios"):
+        for path in sorted((root / folder).rglob("*.py")):
+            if "report" not in path.parts and not path.name.startswith(("cli", "kpis")):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def equilibrium(loaded: Any, geo: Geography, *, hosts: int) -> Donors | None:
+    """Return the donors of a scenario, from the cache or by running the pilot.
+
+    Parameters
+    ----------
+    hosts : threads that the pilot may use; changes nothing but the time it takes
+    """
+    if loaded.model.population.donor_days == 0:
+        return None
+    pilot = pilot_of(loaded)
+    path = cache_dir() / f"pilot-{cache_key(loaded, pilot)}.npz"
+    if path.is_file():
+        try:
+            return _read(path)
+        except (OSError, ValueError, KeyError):
+            path.unlink(missing_ok=True)
+    donors = run_pilot(pilot, geo, hosts=hosts)
+    _write(path, donors)
+    return donors
+
+
+def run_pilot(pilot: Any, geo: Geography, *, hosts: int) -> Donors:
+    """Run the pilot and return the state of its lines in its last weeks."""
+    world = build_world(pilot, geo, sampled=np.zeros(0, np.int64))
+    partitions = make_partitions(world.n_lines, max(hosts, 1))
+    runtime = EmbeddedRuntime(
+        world.plan, assign_hosts(partitions, hosts), world.build, world.make_globals()
+    )
+    # Each simulated line stands for one real line in a network built for many: no congestion.
+    kept: list[dict[str, dict[str, np.ndarray]]] = []
+    wanted = {world.clock.end_ms - k * WEEK_MS for k in range(SNAPSHOTS)}
+    wanted = {ms for ms in wanted if ms > 0} or {world.clock.end_ms}
+
+    def look(index: int, _: TickOutcome) -> None:
+        now_ms = min((index + 1) * world.clock.tick_ms, world.clock.end_ms)
+        if now_ms in wanted:
+            kept.append(_look(runtime, now_ms))
+
+    loop = Loop(
+        runtime, world.clock, Timeline([]), (), _Nothing(), digest_stride=1 << 40, on_tick=look
+    )
+    loop.run()
+    runtime.close()
+    return _sorted_donors(world, kept)
+
+
+class _Nothing:
+    """Takes the record of the pilot, which nobody needs."""
+
+    def on_tick(self, *_: Any) -> None:
+        """Forget it."""
+
+
+def _look(runtime: EmbeddedRuntime, now_ms: int) -> dict[str, dict[str, np.ndarray]]:
+    """Return the lines that may lend their state, with moments relative to now."""
+    now_s, now_day, now_h = now_ms // 1000, now_ms // 86_400_000, now_ms // 3_600_000
+    parts: list[dict[str, dict[str, np.ndarray]]] = []
+    for host in runtime.hosts:
+        for subscribers, billing, engine in host.roles:
+            life = billing.columns["life"]
+            fit = (subscribers.columns["life"] & people.LIFE_MASK) == people.LIFE_HERE
+            fit &= (life == m.ACTIVE) | (life == m.SUSPENDED_LINE)
+            part = {
+                "people": {n: subscribers.columns[n][fit].copy() for n in _PEOPLE},
+                "money": {n: billing.columns[n][fit].copy() for n in _MONEY},
+                "engine": {n: engine.columns[n][fit].copy() for n in _ENGINE},
+                "key": {
+                    "tariff": subscribers.profile["tariff"][fit].copy(),
+                    "activity": subscribers.columns["activity"][fit].copy(),
+                    "volume": subscribers.columns["volume"][fit].copy(),
+                },
+            }
+            parts.append(part)
+    joined = {
+        group: {n: np.concatenate([p[group][n] for p in parts]) for n in parts[0][group]}
+        for group in parts[0]
+    }
+    _rebase(joined["people"], ("need_born_s", "silent_s", "recharge_s", "travel_s"), now_s)
+    _rebase(joined["people"], ("fatigue_h",), now_h)
+    _rebase(joined["money"], ("pack_s", "cycle_s"), now_s)
+    _rebase(joined["money"], ("active_day",), now_day)
+    bonus = joined["money"]["bonus_day"]
+    bonus[bonus < 32_000] -= np.int16(now_day)
+    _rebase(joined["engine"], ("seen_s",), now_s)
+    _rebase(joined["engine"], ("day", "owned_day"), now_day)
+    recent = joined["engine"]["recent_day"].astype(np.int64) - now_day
+    joined["engine"]["recent_day"] = (recent & 255).astype(np.uint8)
+    return joined
+
+
+def _rebase(columns: dict[str, np.ndarray], names: tuple[str, ...], now: int) -> None:
+    for name in names:
+        column = columns[name]
+        wide = column.astype(np.int64)
+        near = np.abs(wide) < FORGET
+        columns[name] = np.where(near, wide - now, wide).astype(column.dtype)
+
+
+def _sorted_donors(world: World, kept: list[dict[str, dict[str, np.ndarray]]]) -> Donors:
+    """Return all kept lines sorted by stratum and volume."""
+    joined = {
+        group: {n: np.concatenate([k[group][n] for k in kept]) for n in kept[0][group]}
+        for group in kept[0]
+    }
+    key = joined["key"]
+    stratum = key["tariff"].astype(np.int64) * (N_ACTIVITY + 1) + key["activity"]
+    order = np.lexsort((key["volume"], stratum))
+    n_strata = len(world.billing.tables.fee_minor) * (N_ACTIVITY + 1)
+    start = np.searchsorted(stratum[order], np.arange(n_strata + 1))
+
+    def sort(group: str) -> dict[str, np.ndarray]:
+        return {name: column[order] for name, column in joined[group].items()}
+
+    return Donors(start, sort("people"), sort("money"), sort("engine"), key["volume"][order])
+
+
+def _write(path: Path, donors: Donors) -> None:
+    flat = {"stratum_start": donors.stratum_start, "volume": donors.volume}
+    for group in ("subscribers", "billing", "rtm"):
+        flat |= {f"{group}.{n}": a for n, a in getattr(donors, group).items()}
+    temporary = path.with_suffix(f".{np.random.SeedSequence().entropy:x}.tmp")
+    with temporary.open("wb") as handle:
+        np.savez_compressed(handle, **flat)
+    temporary.rename(path)
+
+
+def _read(path: Path) -> Donors:
+    groups: dict[str, dict[str, np.ndarray]] = {"subscribers": {}, "billing": {}, "rtm": {}}
+    with np.load(path, allow_pickle=False) as data:
+        for name in data.files:
+            if "." in name:
+                group, column = name.split(".", 1)
+                groups[group][column] = data[name]
+        return Donors(data["stratum_start"], **groups, volume=data["volume"])
+
+
+__all__ = ["equilibrium", "pilot_of", "run_pilot"]

@@ -1,0 +1,501 @@
+"""One run: from a loaded scenario to a complete run folder.
+
+It owns the phases (load, build, compile, run, write), the signals that interrupt a run, its
+checkpoints and its resumption.  It must not know what a tick does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actors import messages as m
+from actors.books import CHECKS
+from actors.metrics import ALL_METRICS
+from scenarios.equilibrium import equilibrium
+from scenarios.outputs import decode_map, geography_tables, recorded_tables, run_context
+from scenarios.world import World, build_world, digest_stride, load_geography
+from sim.control.timeline import Entry, Timeline
+from sim.core.errors import Interrupted, LimitError, ScenarioError, TwinError
+from sim.core.partition import assign_hosts, make_partitions
+from sim.record.folder import RunFolder, resumable
+from sim.record.manifest import Manifest, MemoryMeter
+from sim.record.recorder import Recorder
+from sim.runtime import checkpoint
+from sim.runtime.coordinator import Loop
+from sim.runtime.embedded import EmbeddedRuntime, Runtime
+
+RAY_CHECKPOINT_S = 120.0
+"""Wall seconds between checkpoints under `ray`, where a node may be lost."""
+MASK = 0xFFFFFFFFFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is complete.
+
+    Attributes
+    ----------
+    path : its folder
+    manifest, kpis : content of `manifest.json` and `kpis.json`
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    kpis: dict[str, Any]
+
+    def metrics(self) -> Any:
+        """Return `metrics.parquet` as a data frame."""
+        from sim.record.store import open_run
+
+        with open_run(self.path) as run:
+            return run.metrics()
+
+    def decisions(self) -> Any:
+        """Return the recorded decisions as a data frame."""
+        from sim.record.store import open_run
+
+        with open_run(self.path) as run:
+            return run.decisions()
+
+
+def run(
+    loaded: Any,
+    *,
+    out: Path | None = None,
+    runs_dir: Path = Path("runs"),
+    resume: bool = False,
+    watch: Sequence[int] = (),
+    stop_at_ms: int | None = None,
+    progress: Any = None,
+    live: float | None = None,
+    on_tick: Callable[[int, Any, Runtime], None] | None = None,
+) -> Run:
+    """Run a scenario and return the complete run.
+
+    Parameters
+    ----------
+    out : the run folder itself; must not exist, except to be resumed
+    resume : go on from the newest interrupted run of this scenario, or of `out`
+    watch : lines whose rows are kept besides the sample
+    stop_at_ms : simulated ms at which to stop as Ctrl-C does
+    live : simulated over wall seconds
+    on_tick : called after each tick with (index, outcome, runtime): for studies and proofs
+
+    Raises
+    ------
+    Interrupted : stopped, and saved
+    ScenarioError : the input is wrong, or there is nothing to resume
+    """
+    if watch:
+        known = loaded.model.record.watch
+        loaded = loaded.with_(**{"record.watch": sorted({*known, *watch})})
+    job = _Job(loaded, progress, stop_at_ms=stop_at_ms, live=live, on_tick=on_tick)
+    done = _finished(loaded, out, runs_dir) if resume else None
+    if done is not None:
+        return done
+    folder = _open_folder(loaded, out=out, runs_dir=runs_dir, resume=resume)
+    try:
+        return job.run(folder, resume=resume)
+    except Interrupted:
+        raise
+    except BaseException as error:
+        folder.failed(error, job.manifest_now("failed"))
+        error.run_folder = folder.path  # type: ignore[attr-defined]  # read by the command line
+        raise
+
+
+def run_name(loaded: Any) -> str:
+    """Return the name of a scenario's run folder."""
+    return f"{loaded.model.scenario}-s{loaded.model.seed}-{loaded.hash()[:8]}"
+
+
+def _finished(loaded: Any, out: Path | None, runs_dir: Path) -> Run | None:
+    """Return the run that `--resume` finds complete already."""
+    from sim.record.store import open_run
+
+    path = out if out is not None else runs_dir / run_name(loaded)
+    parts = [path.with_name(path.name + ".part")] if out else resumable(runs_dir, path.name)
+    if path.is_dir() and not any(part.is_dir() for part in parts):
+        with open_run(path) as found:
+            return Run(path, found.manifest, found.kpis)
+    return None
+
+
+def _open_folder(loaded: Any, *, out: Path | None, runs_dir: Path, resume: bool) -> RunFolder:
+    if not resume:
+        if out is not None:
+            return RunFolder.create(out.parent, out.name, exact=True)
+        return RunFolder.create(runs_dir, run_name(loaded))
+    if out is not None:
+        return RunFolder.resume(out)
+    found = resumable(runs_dir, run_name(loaded))
+    if not found:
+        raise ScenarioError(
+            "there is no interrupted run of this scenario to resume", file=runs_dir,
+            expected=f"a folder {run_name(loaded)}.part",
+        )
+    return RunFolder.resume(found[0])
+
+
+@contextmanager
+def signals(stop: threading.Event) -> Iterator[None]:
+    """Let SIGINT and SIGTERM ask for a stop; a second SIGINT ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, _: Any) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            os._exit(130)
+        stop.set()
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def make_runtime(world: World, scenario: Any) -> tuple[Runtime, int, int]:
+    """Return (runtime, partitions, hosts) of a scenario's placement."""
+    placement = scenario.placement
+    hosts = placement.hosts or os.cpu_count() or 1
+    partitions = make_partitions(world.n_lines, placement.partitions)
+    if placement.partitions == 0 and len(partitions) < hosts:
+        partitions = make_partitions(world.n_lines, hosts)
+    shares = assign_hosts(partitions, hosts)
+    if placement.runtime == "ray":
+        from sim.runtime.ray_runtime import RayRuntime
+
+        made: Runtime = RayRuntime(world, shares, address=placement.ray_address)
+    elif placement.runtime == "paranoid":
+        from sim.runtime.paranoid import ParanoidRuntime
+
+        made = ParanoidRuntime(world.plan, shares, world.build, world.make_globals())
+    else:
+        made = EmbeddedRuntime(world.plan, shares, world.build, world.make_globals())
+    return made, len(partitions), len(shares)
+
+
+def timeline_entries(world: World, scenario: Any) -> list[Entry]:
+    """Return the commands of a scenario's timeline: places become cells, names indices."""
+    out: list[Entry] = []
+    for item in scenario.timeline:
+        at, until = round(item.at_h * 3_600_000), round(item.at_h * 3_600_000 + item.for_min * 60_000)
+        if item.do == "cell_outage":
+            for cell in cells_near(world, item):
+                out.append(Entry(at, "cell_outage", int(cell), until))
+        elif item.do == "channel_outage":
+            out.append(Entry(at, item.do, world.labels["channel"].index(item.target), until))
+        else:
+            out.append(Entry(at, item.do, 0, until))
+    return out
+
+
+def cells_near(world: World, item: Any) -> np.ndarray:
+    """Return the cells within the radius of a fence or of `lat,lon`."""
+    geo = world.geo
+    if geo is None:
+        raise ScenarioError("an outage needs the geography")
+    if item.near in geo.fence_name:
+        k = geo.fence_name.index(item.near)
+        lat, lon = geo.fence_lat[k], geo.fence_lon[k]
+    else:
+        try:
+            lat, lon = (float(x) for x in item.near.split(","))
+        except ValueError as error:
+            raise ScenarioError(
+                "no such place", path="timeline.near", found=item.near,
+                expected="the name of a geofence, or `lat,lon` in degrees",
+            ) from error
+    scale = np.cos(np.radians(lat))
+    dx = (geo.cell_lon - lon) * scale * 111_320
+    dy = (geo.cell_lat - lat) * 111_320
+    return np.flatnonzero(dx * dx + dy * dy <= item.radius_m**2)
+
+
+class _Job:
+    """The phases of one run."""
+
+    def __init__(
+        self, loaded: Any, progress: Any, *, stop_at_ms: int | None, live: float | None,
+        on_tick: Callable[[int, Any, Runtime], None] | None,
+    ) -> None:
+        self.loaded = loaded
+        self.scenario = loaded.model
+        self.progress = progress
+        self.stop_at_ms = stop_at_ms
+        self.live = live or 0.0
+        self.on_tick = on_tick
+        self.stop = threading.Event()
+        self.meter = MemoryMeter()
+        self.manifest: Manifest | None = None
+        self.loop: Loop | None = None
+        self.phases: dict[str, float] = {}
+        self.cpu_s = 0.0
+        self.state_bytes = 0.0
+        self.done_ms = 0
+        self.events_before = 0
+        self.checks_before = 0
+
+    def run(self, folder: RunFolder, *, resume: bool) -> Run:
+        """Run every phase into an open folder."""
+        with self.meter, signals(self.stop):
+            world = self._build(folder, resume=resume)
+            began = time.monotonic()
+            runtime, n_partitions, n_hosts = make_runtime(world, self.scenario)
+            try:
+                self._phase_took("build", began)
+                return self._run(folder, world, runtime, n_partitions, n_hosts, resume=resume)
+            finally:
+                runtime.close()
+
+    def _build(self, folder: RunFolder, *, resume: bool) -> World:
+        self._begin(folder, "build")
+        began = time.monotonic()
+        if not resume:
+            folder.write_text("scenario.yaml", self.loaded.effective_yaml(folder=folder.path))
+        geo = load_geography(self.loaded)
+        self._phase_took("build", began)
+        self._begin(folder, "compile")
+        began = time.monotonic()
+        # The pilot compiles every kernel before the clock of the run starts.
+        donors = equilibrium(self.loaded, geo, hosts=os.cpu_count() or 1)
+        self._phase_took("compile", began)
+        self._begin(folder, "build")
+        began = time.monotonic()
+        world = build_world(self.loaded, geo, donors=donors)
+        self._phase_took("build", began)
+        return world
+
+    def _run(
+        self, folder: RunFolder, world: World, runtime: Runtime, n_partitions: int, n_hosts: int,
+        *, resume: bool,
+    ) -> Run:
+        scenario = self.scenario
+        recorder = Recorder(
+            folder.path, metrics=ALL_METRICS, labels=world.labels, tables=recorded_tables(),
+            decode=decode_map(world.labels), tick_s=scenario.clock.tick_s,
+        )
+        self.state_bytes = runtime.state_bytes() / world.n_lines
+        self._open_manifest(world, n_partitions, n_hosts)
+        first = 0
+        opening = runtime.ledger()
+        if resume:
+            first = self._resume(folder, world, runtime, recorder)
+            opening = dict(self._opening)
+        else:
+            geography_tables(world, recorder, folder)
+        self._opening = opening
+        save_s = scenario.placement.checkpoint_s
+        if save_s < 0:
+            save_s = RAY_CHECKPOINT_S if scenario.placement.runtime == "ray" else 0.0
+        self.loop = Loop(
+            runtime, world.clock, Timeline(timeline_entries(world, scenario)), CHECKS, recorder,
+            digest_stride=digest_stride(scenario),
+            save=lambda tick: self._save(folder, world, runtime, recorder, tick),
+            save_every_s=save_s, stop=self.stop.is_set, stop_at_ms=self.stop_at_ms,
+            watch=lambda done, ms, events: self._watch(folder, world, done, ms, events),
+            on_tick=None if self.on_tick is None else (
+                lambda index, outcome: self.on_tick(index, outcome, runtime)  # type: ignore[misc]  # checked above
+            ),
+            speed=self.live, events=self.events_before,
+        )
+        self._begin(folder, "run")
+        began, cpu = time.monotonic(), self.meter.cpu_seconds()
+        complete = self.loop.run(first)
+        self._phase_took("run", began)
+        self.cpu_s = self.meter.cpu_seconds() - cpu
+        if not complete:
+            folder.interrupted(self.manifest_now("interrupted"))
+            raise Interrupted(
+                f"interrupted at {world.clock.calendar.clock(self.done_ms)}; the state is saved. "
+                f"Go on with the same command and --resume ({folder.path})"
+            )
+        return self._write(folder, world, runtime, recorder)
+
+    def _write(
+        self, folder: RunFolder, world: World, runtime: Runtime, recorder: Recorder
+    ) -> Run:
+        self._begin(folder, "write")
+        began = time.monotonic()
+        digest = sum(
+            int(value) * (index * 2 + 1)
+            for index, (_, value) in enumerate(sorted(runtime.digest().items()))
+        ) & MASK
+        recorder.finish()
+        kpis = run_context(world, self.loaded, recorder, runtime.ledger(), self._opening)
+        folder.write_json("kpis.json", kpis)
+        self._phase_took("write", began)
+        folder.write_json("manifest.json", self.manifest_now("complete", digest=digest))
+        began = time.monotonic()
+        from scenarios.report import report
+
+        report(folder.path)
+        self._phase_took("write", began)
+        manifest = self.manifest_now("complete", digest=digest)
+        folder.write_json("manifest.json", manifest)
+        path = folder.complete()
+        if self.progress is not None:
+            self.progress.close()
+        self._check_targets(kpis, path)
+        return Run(path, manifest, kpis)
+
+    def _check_targets(self, kpis: dict[str, Any], path: Path) -> None:
+        wanted = self.scenario.targets.decision_p99_ms
+        found = kpis["latency_ms"]["decision"]["p99"]
+        if wanted is not None and found is not None and found > wanted:
+            raise LimitError(
+                f"target missed: p99 of a decision is {found:g} ms, wanted at most {wanted:g} ms; "
+                f"the run is complete: {path}"
+            )
+
+    # --- checkpoints --------------------------------------------------------------------------
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "scenario_hash": self.loaded.hash(),
+            "seed": self.scenario.seed,
+            "schema_hash": m.schema_hash(),
+        }
+
+    def _save(
+        self, folder: RunFolder, world: World, runtime: Runtime, recorder: Recorder, tick: int
+    ) -> None:
+        state = runtime.snapshot()
+        kept = recorder.state()
+        rest = {
+            "globals": state["globals"],
+            "scattered": state["scattered"],
+            "recorder": {"totals": kept["totals"], "rows": {k: np.array(v) for k, v in kept["rows"].items()}},
+            "numbers": {
+                "recorder_version": np.array(kept["version"]),
+                "events": np.array(self.loop.events if self.loop else 0),
+                "checks": np.array(self.checks_before + (self.loop.n_checks if self.loop else 0)),
+                "cpu_s": np.array(self.meter.cpu_seconds()),
+                "run_s": np.array(self.phases.get("run", 0.0)),
+            },
+            "opening": {k: np.array(v) for k, v in self._opening.items()},
+            "layout": np.frombuffer(kept["layout"].encode(), np.uint8),
+        }
+        checkpoint.save(
+            folder.checkpoints, tick=tick, run=self._identity(), partitions=state["partitions"],
+            rest=rest,
+        )
+
+    def _resume(
+        self, folder: RunFolder, world: World, runtime: Runtime, recorder: Recorder
+    ) -> int:
+        """Go back to the newest checkpoint and return the first tick to run."""
+        if not any(folder.checkpoints.glob("tick-*")):
+            # Stopped before the first checkpoint: the run begins afresh in the same folder.
+            for part in (folder.path / "parts").glob("*"):
+                part.unlink()
+            geography_tables(world, recorder, folder)
+            self._opening = runtime.ledger()
+            return 0
+        tick, parts, rest, warnings = checkpoint.load(folder.checkpoints, run=self._identity())
+        for warning in warnings:
+            import logging
+
+            logging.getLogger(__name__).warning(warning)
+        cut = checkpoint.recut(parts, self._partitions(runtime))
+        runtime.restore(
+            {"partitions": cut, "scattered": rest.get("scattered", {}), "globals": rest["globals"]}
+        )
+        recorder.restore(
+            {
+                "version": int(rest["numbers"]["recorder_version"]), "tick": tick,
+                "layout": bytes(rest["layout"]).decode(),
+                "rows": {k: int(v) for k, v in rest["recorder"]["rows"].items()},
+                "totals": rest["recorder"]["totals"],
+            },
+            tick,
+        )
+        self.events_before = int(rest["numbers"]["events"])
+        self.checks_before = int(rest["numbers"]["checks"])
+        self._opening = {k: int(v) for k, v in rest["opening"].items()}
+        return tick + 1
+
+    @staticmethod
+    def _partitions(runtime: Any) -> list[Any]:
+        return [partition for share in runtime.shares for partition in share]
+
+    # --- telling ------------------------------------------------------------------------------
+
+    def _begin(self, folder: RunFolder, phase: str) -> None:
+        if self.progress is not None:
+            self.progress.phase(phase)
+        folder.write_status(phase, sim_ms=self.done_ms, sim_end_ms=self._end_ms(), force=True)
+
+    def _end_ms(self) -> int:
+        return round(self.scenario.clock.days * 86_400_000)
+
+    def _phase_took(self, phase: str, began: float) -> None:
+        self.phases[phase] = self.phases.get(phase, 0.0) + time.monotonic() - began
+
+    def _watch(
+        self, folder: RunFolder, world: World, done: int, sim_ms: int, events: int
+    ) -> None:
+        self.done_ms = sim_ms
+        if self.progress is not None:
+            self.progress.update(
+                sim_ms=sim_ms, end_ms=world.clock.end_ms, events=events,
+                memory_bytes=self.meter.now_bytes, tick=done,
+            )
+        began = getattr(self, "_run_began", None)
+        if began is None:
+            began = self._run_began = time.monotonic()
+            self._run_from = (sim_ms, events)
+        took = max(time.monotonic() - began, 1e-9)
+        rate = (events - self._run_from[1]) / took
+        speed = (sim_ms - self._run_from[0]) / took
+        eta = (world.clock.end_ms - sim_ms) / speed if speed > 0 else None
+        folder.write_status(
+            "run", sim_ms=sim_ms, sim_end_ms=world.clock.end_ms, events=events, rate=rate,
+            eta_s=eta, memory_bytes=self.meter.now_bytes,
+        )
+
+    def _open_manifest(self, world: World, n_partitions: int, n_hosts: int) -> None:
+        scenario = self.scenario
+        self.manifest = Manifest(
+            scenario=scenario.scenario, scenario_hash=self.loaded.hash(), seed=scenario.seed,
+            runtime=scenario.placement.runtime, partitions=n_partitions, hosts=n_hosts,
+            subscribers=scenario.population.subscribers, cells=world.plan.n_cells,
+            tick_s=scenario.clock.tick_s, data=world.geo.data_used if world.geo else (),
+            code_root=Path(__file__).parent.parent,
+            extra={
+                "title": scenario.title, "question": scenario.question,
+                "start": scenario.clock.start, "schema_hash": m.schema_hash(),
+                "represents": scenario.population.represents or scenario.population.subscribers,
+                "sampled_lines": len(world.plan.sampled), "lines": world.n_lines,
+            },
+        )
+
+    def manifest_now(self, status: str, *, digest: int | None = None) -> dict[str, Any] | None:
+        """Return the manifest with what is known now, or None before the world is built."""
+        if self.manifest is None:
+            return None
+        self.manifest.phases.update(self.phases)
+        checks = self.checks_before + (self.loop.n_checks if self.loop else 0)
+        return self.manifest.build(
+            status, sim_seconds=self.done_ms / 1000,
+            events_total=self.loop.events if self.loop else 0, cpu_seconds=self.cpu_s,
+            peak_bytes=self.meter.sample(exact=True) and self.meter.peak_bytes,
+            state_bytes_per_subscriber=round(self.state_bytes, 1), state_digest=digest,
+            audit={"checks": checks, "failures": 0},
+        )
+
+
+__all__ = ["Run", "TwinError", "run"]
