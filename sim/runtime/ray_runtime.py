@@ -1,0 +1,238 @@
+"""The Ray runtime: hosts as Ray actors, the global roles as one more, one call per host and tick.
+
+Only sums, intents, deliveries and rows of sampled lines travel; lines live in the private memory
+of their host.  This is the only module that imports Ray.  It must not know roles.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+# Names that Ray reads when it is imported: loopback only, no usage report, no upload of the
+# working folder, a token of our own.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(24))
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray  # noqa: E402 - after the settings above
+
+from sim.core.actor import Rows  # noqa: E402 - after the settings above
+from sim.core.errors import TwinError  # noqa: E402 - after the settings above
+from sim.core.partition import Partition  # noqa: E402 - after the settings above
+from sim.core.ticks import Tick  # noqa: E402 - after the settings above
+from sim.runtime.embedded import TickOutcome, outcome, rows_for  # noqa: E402 - see above
+from sim.runtime.globals import Command, GlobalResult  # noqa: E402 - after the settings above
+from sim.runtime.host import Host, HostResult, merge_results  # noqa: E402 - see above
+
+OBJECT_STORE_BYTES = 512 << 20
+TICK_TIMEOUT_S = 600.0
+"""A host that has not answered by then is taken for dead."""
+
+
+class HostActor:
+    """A host in a process of its own."""
+
+    def __init__(self, world: Any, share: Sequence[Partition]) -> None:
+        self.world = world
+        self.host = Host(world.plan, share, world.build)
+
+    def tick(
+        self, tick: Tick, scattered: dict[str, Rows], arrays: dict[str, Any],
+        commands: tuple[Command, ...], digest_at: tuple[int, int] | None,
+    ) -> HostResult:
+        """Run one tick."""
+        return self.host.tick(tick, scattered, arrays, commands, digest_at)
+
+    def digest(self) -> dict[str, int]:
+        """Return the digest of every role."""
+        return self.host.digest()
+
+    def ledger(self) -> dict[str, int]:
+        """Return the stocks of every role."""
+        return self.host.ledger()
+
+    def state_bytes(self) -> int:
+        """Return the bytes of all lines."""
+        return self.host.state_bytes()
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Return the snapshot of every partition."""
+        return self.host.snapshot()
+
+    def restore(self, saved: list[dict[str, Any]]) -> None:
+        """Go back to a snapshot; what came through the object store is read-only, so copy it."""
+        self.host.restore(_own(saved))
+
+
+class GlobalsActor:
+    """The global roles in a process of their own."""
+
+    def __init__(self, world: Any) -> None:
+        self.roles = world.make_globals()
+
+    def arrays(self) -> dict[str, Any]:
+        """Return the broadcasts."""
+        return self.roles.arrays()
+
+    def on_tick(
+        self, tick: Tick, load: np.ndarray, gathered: dict[str, Rows],
+        commands: tuple[Command, ...],
+    ) -> GlobalResult:
+        """Step the global roles."""
+        return self.roles.on_tick(tick, load, gathered, commands)
+
+    def ledger(self) -> dict[str, int]:
+        """Return the stocks of the global roles."""
+        return self.roles.ledger()
+
+    def digest(self) -> dict[str, int]:
+        """Return the digest of each global role."""
+        return self.roles.digest()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return their state."""
+        return self.roles.snapshot()
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go back to a snapshot."""
+        self.roles.restore(_own(saved))
+
+
+def _own(value: Any) -> Any:
+    """Return a nested value whose arrays belong to this process."""
+    if isinstance(value, dict):
+        return {key: _own(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_own(item) for item in value]
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+class RayRuntime:
+    """Hosts and global roles as Ray actors."""
+
+    def __init__(
+        self, world: Any, shares: Sequence[Sequence[Partition]], *, address: str = ""
+    ) -> None:
+        """Start or join a cluster, and let every host build its own lines.
+
+        Parameters
+        ----------
+        world : `World`: tables and the builder; the geography is not sent
+        shares : the partitions of each host, contiguous
+        address : of a running cluster; empty starts one of our own on loopback
+        """
+        self.shares = [tuple(share) for share in shares]
+        self.plan = world.plan
+        self._mine = not ray.is_initialized()
+        if self._mine:
+            self._start(address, n_actors=len(self.shares) + 1)
+        lean = _without_geography(world)
+        ref = ray.put(lean)
+        host_class = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(HostActor)
+        globals_class = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(GlobalsActor)
+        self.hosts = [host_class.remote(ref, share) for share in self.shares]
+        self.roles = globals_class.remote(ref)
+        self.scattered: dict[str, Rows] = {}
+        self.arrays: dict[str, Any] = ray.get(self.roles.arrays.remote(), timeout=TICK_TIMEOUT_S)
+
+    @staticmethod
+    def _start(address: str, *, n_actors: int) -> None:
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            return
+        ray.init(
+            address="local", num_cpus=max(os.cpu_count() or 1, n_actors), include_dashboard=False,
+            log_to_driver=False, logging_level="ERROR", object_store_memory=OBJECT_STORE_BYTES,
+        )
+
+    def tick(
+        self, tick: Tick, commands: Sequence[Command], digest_at: tuple[int, int] | None
+    ) -> TickOutcome:
+        """Run one tick: one call to every host, then one to the global roles."""
+        fixed = tuple(commands)
+        arrays = ray.put(self.arrays)
+        answers = [
+            host.tick.remote(tick, rows_for(self.scattered, share), arrays, fixed, digest_at)
+            for host, share in zip(self.hosts, self.shares, strict=True)
+        ]
+        results: list[HostResult] = self._get(answers)
+        merged = merge_results(results, self.plan.gather)
+        result: GlobalResult = self._get(
+            self.roles.on_tick.remote(tick, merged.load, merged.gathered, fixed)
+        )
+        self.scattered, self.arrays = result.scattered, result.arrays
+        merged.tally = {name: array.copy() for name, array in merged.tally.items()}
+        return outcome(merged, result, sum(len(r["sub"]) for r in self.scattered.values()))
+
+    def ledger(self) -> dict[str, int]:
+        """Return the stocks of every role, now."""
+        total: dict[str, int] = {}
+        for part in self._get([host.ledger.remote() for host in self.hosts]):
+            for key, value in part.items():
+                total[key] = total.get(key, 0) + value
+        flying = sum(len(rows["sub"]) for rows in self.scattered.values())
+        return total | self._get(self.roles.ledger.remote()) | {"messages_in_flight": flying}
+
+    def digest(self) -> dict[str, int]:
+        """Return the digest of every role."""
+        total: dict[str, int] = {}
+        for part in self._get([host.digest.remote() for host in self.hosts]):
+            for key, value in part.items():
+                total[key] = (total.get(key, 0) + value) & 0xFFFFFFFFFFFFFFFF
+        return total | self._get(self.roles.digest.remote())
+
+    def state_bytes(self) -> int:
+        """Return the bytes of all lines."""
+        return sum(self._get([host.state_bytes.remote() for host in self.hosts]))
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return partitions, waiting rows and global roles."""
+        parts = self._get([host.snapshot.remote() for host in self.hosts])
+        return {
+            "partitions": [part for host in parts for part in host],
+            "scattered": self.scattered,
+            "globals": self._get(self.roles.snapshot.remote()),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go back to a snapshot of the same partitions."""
+        parts = list(saved["partitions"])
+        calls = []
+        for host, share in zip(self.hosts, self.shares, strict=True):
+            calls.append(host.restore.remote(parts[: len(share)]))
+            parts = parts[len(share) :]
+        self._get(calls)
+        self._get(self.roles.restore.remote(saved["globals"]))
+        self.scattered = saved["scattered"]
+        self.arrays = self._get(self.roles.arrays.remote())
+
+    def close(self) -> None:
+        """End our actors, and the cluster where it is ours."""
+        for actor in (*self.hosts, self.roles):
+            ray.kill(actor)
+        if self._mine:
+            ray.shutdown()
+
+    @staticmethod
+    def _get(refs: Any) -> Any:
+        try:
+            return ray.get(refs, timeout=TICK_TIMEOUT_S)
+        except ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, TwinError):
+                raise cause from error
+            raise
+
+
+def _without_geography(world: Any) -> Any:
+    import dataclasses
+
+    return dataclasses.replace(world, geo=None)
