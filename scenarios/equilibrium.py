@@ -40,7 +40,10 @@ _MONEY = (
     "balance_minor", "bonus_minor", "bonus_day", "data_left_kb", "pack_left_kb", "pack_s",
     "voice_left_s", "sms_left", "cycle_s", "debt_minor", "active_day", "life", "marks",
 )  # fmt: skip
-_ENGINE = ("seen_s", "day", "data_norm_mb", "recent_case", "recent_day", "owned_day")
+_ENGINE = (
+    "seen_s", "day", "data_norm_mb", "data_today_kb", "recent_case", "recent_day",
+    "owned_day",
+)  # fmt: skip
 
 
 def pilot_of(loaded: Any) -> Any:

@@ -54,10 +54,12 @@ class PopulationTables:
     hex_cum : (n_hex,) int64, cumulative residents
     join_ms : span over which reserved lines join, ms
     employed : uint32 threshold
-    volume_q : (64,) int64, data factor of each volume class, 1/1024
+    volume_q : (65,) int64, data factor of each volume class, 1/1024
     spot_fence : (n_spots,) int16, geofence of the cell that mostly serves a spot; -1 none
     hex_work : (n_hex, 16) int32
     daily_mb : mean data of a line and day, MB
+    silent : uint32 threshold, share of lines that are in a long silence at any moment
+    silence_s : (1024,) int64 quantiles of the length of a silence, s
     """
 
     n_start: int
@@ -69,6 +71,8 @@ class PopulationTables:
     spot_fence: np.ndarray
     hex_work: np.ndarray
     daily_mb: float
+    silent: np.uint32
+    silence_s: np.ndarray
     profile: ProfileTables
 
 
@@ -96,7 +100,8 @@ def build_people(
     state["home"][:] = home
     activity = (words[:, 0] >> np.uint32(28)).astype(np.uint8)
     state["activity"][:] = np.where(machine, MACHINE_CLASS, activity)
-    state["volume"][:] = (words[:, 1] >> np.uint32(26)).astype(np.uint8)
+    volume = (words[:, 1] >> np.uint32(26)).astype(np.uint8)
+    state["volume"][:] = np.where(machine, N_VOLUME, volume)
     adult = (profile["age_band"] >= 1) & (profile["age_band"] <= 5) & ~machine
     works = adult & (words[:, 2] < tables.employed)
     state["work_slot"][:] = np.where(works, words[:, 3] & np.uint32(15), 255)
@@ -108,6 +113,8 @@ def build_people(
     state["need_born_s"][:] = people.LONG_AGO_S
     state["satisfaction_q"][:] = 40_000
     state["silent_s"][:] = people.LONG_AGO_S
+    since, until = silences(seed, subs, tables)
+    state["silent_s"][:] = np.where(until > 0, until, people.LONG_AGO_S)
     reserved = subs >= tables.n_start
     state["life"][:] = np.where(reserved, people.LIFE_RESERVED, people.LIFE_HERE)
     join = rng.draws(seed, "joining", subs)[:, 0].astype(np.int64)
@@ -117,8 +124,26 @@ def build_people(
     return profile, state
 
 
-def rough_billing(seed: int, first: int, profile: Columns, tables: Any, month: np.ndarray,
-                  activity: np.ndarray, reserved: np.ndarray) -> Columns:
+def silences(
+    seed: int, subs: np.ndarray, tables: PopulationTables
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (last event, end) of the silence that lines are in at the start, s; 0, 0 if none.
+
+    A silence met at a random moment is longer than the mean one (length bias); its age is uniform.
+    """
+    words = rng.draws(seed, "silence at the start", subs)
+    in_it = words[:, 0] < tables.silent
+    weight = np.cumsum(tables.silence_s.astype(np.float64))
+    place = words[:, 1] / 4294967296.0 * weight[-1]
+    length = tables.silence_s[np.searchsorted(weight, place)]
+    age = (length * (words[:, 2] / 4294967296.0)).astype(np.int64)
+    return np.where(in_it, -age, 0), np.where(in_it, np.maximum(length - age, 1), 0)
+
+
+def rough_billing(
+    seed: int, first: int, profile: Columns, tables: Any, month: np.ndarray,
+    activity: np.ndarray, reserved: np.ndarray, population: PopulationTables,
+) -> Columns:
     """Return a rough start of the accounts: phases uniform, balances between two recharges.
 
     The pilot begins here; the run itself begins from what the pilot makes of it.
@@ -144,7 +169,7 @@ def rough_billing(seed: int, first: int, profile: Columns, tables: Any, month: n
     state["sms_left"][:] = (tables.plan_sms[tariff] * keep).astype(np.int64)
     state["pack_s"][:] = BILL_NEVER
     state["bonus_day"][:] = 32_000
-    state["active_day"][:] = -1
+    state["active_day"][:] = -1 + silences(seed, subs, population)[0] // 86_400
     state["life"][:] = m.ACTIVE
     for name in ("balance_minor", "data_left_kb", "voice_left_s", "sms_left", "life"):
         state[name][reserved] = 0
@@ -153,7 +178,8 @@ def rough_billing(seed: int, first: int, profile: Columns, tables: Any, month: n
 
 
 def fresh_rtm(
-    profile: Columns, state: Columns, tables: PopulationTables, reserved: np.ndarray
+    seed: int, first: int, profile: Columns, state: Columns, tables: PopulationTables,
+    reserved: np.ndarray,
 ) -> Columns:
     """Return the live profile as the engine had learned it before the start.
 
@@ -174,11 +200,14 @@ def fresh_rtm(
     out["cell"][:] = -1
     out["fence"][:] = -1
     out["day"][:] = -1
+    subs = np.arange(first, first + profile.n, dtype=np.int64)
+    out["seen_s"][:] = silences(seed, subs, tables)[0]
     out["recent_case"][:] = rtm.NO_CASE
     out["owned_day"][:] = -1000
     factor = np.append(tables.activity_factor, 0.02)[state["activity"]]
     norm = tables.daily_mb * factor * tables.volume_q[state["volume"]] / 1024
     out["data_norm_mb"][:] = np.minimum(norm, 65_000)
+    out["data_today_kb"][:] = np.minimum(norm, 65_000) * 1000
     return out
 
 
@@ -196,7 +225,8 @@ def copy_donors(
     size = stop - start
     has = (size > 0) & ~reserved
     words = rng.draws(seed, "donor", np.arange(first, first + profile.n, dtype=np.int64))
-    rank = (subscribers["volume"] + words[:, 0] / 4294967296.0) / N_VOLUME
+    share, volume = words[:, 0] / 4294967296.0, subscribers["volume"]
+    rank = np.where(volume < N_VOLUME, (volume + share) / N_VOLUME, share)
     row = (start + np.minimum((rank * size).astype(np.int64), np.maximum(size - 1, 0)))[has]
     for target, source in (
         (subscribers, donors.subscribers), (billing, donors.billing), (engine, donors.rtm),
@@ -205,8 +235,8 @@ def copy_donors(
             target[name][has] = column[row]
     own = tables.volume_q[subscribers["volume"][has]]
     other = np.maximum(tables.volume_q[donors.volume[row]], 1)
-    for name in ("data_norm_mb",):
-        engine[name][has] = np.minimum(engine[name][has].astype(np.int64) * own // other, 65_000)
+    for name, most in (("data_norm_mb", 65_000), ("data_today_kb", 2_000_000_000)):
+        engine[name][has] = np.minimum(engine[name][has].astype(np.int64) * own // other, most)
 
 
 @kernel

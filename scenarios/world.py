@@ -125,9 +125,9 @@ class World:
         reserved = np.arange(first, partition.last) >= self.n_start
         money = rough_billing(
             self.seed, first, profile, self.billing.tables, self.subscribers.tables.month_minor,
-            people["activity"], reserved,
+            people["activity"], reserved, self.population,
         )
-        engine = fresh_rtm(profile, people, self.population, reserved)
+        engine = fresh_rtm(self.seed, first, profile, people, self.population, reserved)
         if self.donors is not None:
             copy_donors(
                 self.seed, first, profile, people, money, engine, self.donors, self.population,
@@ -170,10 +170,12 @@ class TwinGlobals:
         """Step cells and channels."""
         hour = self.cells.on_tick(tick, load, commands)
         deliveries = self.channels.on_tick(tick, gathered["Intent"], commands)
+        tables = {"quality": self.cells.quality_rows()}
+        if hour is not None:
+            tables["cells"] = hour
         return GlobalResult(
             {"Delivery": deliveries}, self.arrays(),
-            {**self.cells.tally(), **self.channels.tally()}, self.channels.ledger(),
-            {} if hour is None else {"cells": hour},
+            {**self.cells.tally(), **self.channels.tally()}, self.channels.ledger(), tables,
         )
 
     def ledger(self) -> dict[str, int]:
@@ -233,11 +235,13 @@ def _population_tables(
 ) -> PopulationTables:
     tariffs = list(catalogue.tariffs.values())
     pop, rtm = scenario.population, scenario.rtm
-    spots = geo.spot_cells[:, 0]
     start = geo.cell_fence_start
     best = np.full(len(start) - 1, -1, np.int16)
     has = np.diff(start) > 0
     best[has] = geo.cell_fence_ix[start[:-1][has]]
+    spot_fence = best[geo.spot_cells[:, 0]]
+    for k in range(1, geo.spot_cells.shape[1]):
+        spot_fence = np.where(spot_fence < 0, best[geo.spot_cells[:, k]], spot_fence)
     profile = ProfileTables(
         tariff_cum=quantiles.cumulative(np.array([t.share for t in tariffs])),
         tariff_segment=np.array([SEGMENTS.index(t.segment) for t in tariffs], np.uint8),
@@ -259,9 +263,14 @@ def _population_tables(
         employed=rng.threshold(scenario.subscribers.mobility.employed_share),
         volume_q=sub_tables.volume_q,
         activity_factor=activity_factors(usage.activity_sigma),
-        spot_fence=best[spots],
+        spot_fence=spot_fence,
         hex_work=geo.hex_work,
         daily_mb=usage.data_gb_month * 1000 / 30,
+        silent=rng.threshold(
+            scenario.subscribers.leaving.silences_per_1000_month / 30_000
+            * float(sub_tables.silence_s.mean()) / 86_400
+        ),
+        silence_s=sub_tables.silence_s,
         profile=profile,
     )
 

@@ -68,7 +68,7 @@ EVENTFUL = {
     "cells.slow_from": 0.05,
     "catalog.define": {
         "channels": {
-            "sms": {"per_second": 20_000, "queue_max": 2},
+            "sms": {"per_second": 4_000, "queue_max": 2},
             "push": {"per_second": 20_000, "failure": 0.3},
             "inapp": {"per_second": 20_000},
             "call": {"per_second": 20_000},

@@ -111,6 +111,17 @@ class CellActor:
             "available": self.available,
         }
 
+    def quality_rows(self) -> dict[str, np.ndarray]:
+        """Return the broadcast as rows: the cells that offer less than everything."""
+        full = (self.throughput_q == FULL) & (self.voice_block_q == 0) & (self.available == 1)
+        cell = np.flatnonzero(~full).astype(np.int32)
+        return {
+            "cell": cell,
+            "throughput_q": self.throughput_q[cell],
+            "voice_block_q": self.voice_block_q[cell],
+            "available": self.available[cell],
+        }
+
     def on_tick(
         self, tick: Tick, load: np.ndarray, commands: Sequence[tuple[str, int, int]] = ()
     ) -> dict[str, np.ndarray] | None:

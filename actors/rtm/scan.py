@@ -13,7 +13,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.rtm import triggers as tr
-from actors.rtm.state import ALIVE, CONSENT, Q_DONE, Q_JOINED
+from actors.rtm.state import ALIVE, CONSENT, DWELT, Q_DONE, Q_JOINED
 from sim.core.kernel import hot, kernel
 from sim.core.rng import draw_cause, mix64, stream
 
@@ -88,18 +88,18 @@ def locate(t, s, i, cell, now_s, quarter, c):
         s.fence[i] = here
         s.fence_s[i] = now_s
         s.fence_seen_s[i] = now_s
-        s.fence_fired[i] = 0
+        s.flags[i] &= ~np.uint8(DWELT)
         c.fence_believed_enters[here] += 1
         return 0
     if now_s - np.int64(s.fence_seen_s[i]) > 4 * t.exit_s:
         # Too long without an event: a new visit, not one long stay.
         s.fence_s[i] = now_s
-        s.fence_fired[i] = 0
+        s.flags[i] &= ~np.uint8(DWELT)
     s.fence_seen_s[i] = now_s
     learn_anchor(t, s, i, here, quarter, now_s)
-    if s.fence_fired[i] or now_s - np.int64(s.fence_s[i]) < t.dwell_s[t.fence_kind[here]]:
+    if s.flags[i] & DWELT or now_s - np.int64(s.fence_s[i]) < t.dwell_s[t.fence_kind[here]]:
         return 0
-    s.fence_fired[i] = 1
+    s.flags[i] |= DWELT
     if here == s.night_fence[i] or here == s.work_fence[i]:
         return 0
     return 1

@@ -13,8 +13,8 @@ RECENT = 4
 LANES = ("0", "1", "2", "3")
 NO_CASE = 255
 
-CONSENT, APP, BLACK, CONTROL, ALIVE = 1, 2, 4, 8, 16
-"""Bits of `flags`."""
+CONSENT, APP, BLACK, CONTROL, ALIVE, DWELT = 1, 2, 4, 8, 16, 32
+"""Bits of `flags`; `DWELT`: the dwell of the visit that is going on was noted."""
 
 Q_NONE, Q_JOINED, Q_DONE, Q_LAPSED = 0, 1, 2, 3
 """Low bits of `quest`."""
@@ -31,7 +31,6 @@ STATE = Schema(
         Field("fence", "i2", "1", "geofence believed to be in; -1 none"),
         Field("fence_s", "i4", "s", "believed entry"),
         Field("fence_seen_s", "i4", "s", "last event inside"),
-        Field("fence_fired", "u1", "flag", "1 once the dwell of this visit was noted"),
         Field("night_fence", "i2", "1", "geofence seen at night: a resident; -1 none"),
         Field("work_fence", "i2", "1", "geofence of long daytime stays: staff; -1 none"),
         Field("failures", "u1", "1", "failed uses in the window"),
@@ -39,7 +38,7 @@ STATE = Schema(
         Field("recent_case", "u1", "1", "use cases of the latest contacts; 255 none", LANES),
         Field("recent_day", "u1", "days", "days of the latest contacts, modulo 256", LANES),
         Field("owned_day", "i2", "days", "day until which bought data lasts"),
-        Field("flags", "u1", "bits", "consent, app, black list, control, alive"),
+        Field("flags", "u1", "bits", "consent, app, black list, control, alive, dwelt"),
         Field("quest", "u1", "bits", "state of the game, and progress in data (upper bits)"),
         Field("quest_places", "u2", "bits", "places visited in the game"),
         Field("bought", "u1", "bits", "needs bought for in this tick", transient=True),

@@ -36,9 +36,9 @@ def plan_trip(s, t, i, weekend, u_go, u_when, u_where):
         return
     length = 4 + below(u_when, 12)
     if s.work_from[i] != NO_SLOT:
-        start = np.int64(s.work_to[i]) + 1 + below(u_when << np.uint32(8), 4)
+        start = np.int64(s.work_to[i]) + 1 + below(np.uint32(u_when << np.uint32(8)), 4)
     else:
-        start = 40 + below(u_when << np.uint32(8), 36)
+        start = 40 + below(np.uint32(u_when << np.uint32(8)), 36)
     if start > 90:
         return
     s.trip_from[i] = start
@@ -79,8 +79,11 @@ def plan_day(s, p, t, seed, lo, day_of_week, epoch, regions, c):
         if s.work_slot[i] != NO_SLOT and not weekend and (a & np.uint32(0xFF)) < 236:
             start = t.work_start_q - 6 + below(a, 13)
             s.work_from[i] = start
-            s.work_to[i] = min(start + t.work_q - 3 + below(a << np.uint32(12), 7), 92)
+            s.work_to[i] = min(start + t.work_q - 3 + below(np.uint32(a << np.uint32(12)), 7), 92)
         plan_trip(s, t, i, weekend, b, d, e)
+        # Feelings drift back: a day takes a sixty-fourth of the way to the long-run level.
+        s.satisfaction_q[i] += (t.satisfaction_rest_q - np.int64(s.satisfaction_q[i])) // 64
+        s.trust_q[i] -= np.int64(s.trust_q[i]) // 16
         f, g, h, j = draw(seed, S_HAZARD, sub, epoch, 0)
         # The hazard falls from `factor` at satisfaction 0 over 1 in the middle to 0 at the top.
         sat = np.int64(s.satisfaction_q[i])

@@ -60,7 +60,7 @@ class UsageParams(Params):
         description="gamma shape of the rate within an epoch; small is bursty, 100 is Poisson",
     )
     data_gb_month: float = Field(
-        16.0, ge=0, le=1000, description="mean data volume of a line, GB a month"
+        10.0, ge=0, le=1000, description="mean data volume of a line, GB a month"
     )
     data_sigma: float = Field(
         1.35, ge=0, le=3, description="log-sd of the data volume between lines"

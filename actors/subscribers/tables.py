@@ -23,6 +23,7 @@ from sim.core import quantiles, rng
 N_ACTIVITY = 16
 """Activity classes of people; class 16 is machines."""
 N_VOLUME = 64
+"""Data volume classes of people; class 64 is machines, whose sessions carry a few kilobytes."""
 MACHINE_CLASS = N_ACTIVITY
 N_COUNT = 24
 """Events of one line in one epoch, at most."""
@@ -52,7 +53,7 @@ DATA_GROUP_SHARE = (0.36, 0.20, 0.26, 0.18)
 """Share of data slices: general, video, social, messaging (assumption)."""
 DATA_GROUP_SIZE = (0.6, 2.9, 0.8, 0.12)
 """Relative size of a slice of each kind (assumption; their share-weighted mean is near 1)."""
-VISIT_SHARE = (0.52, 0.20, 0.06, 0.05, 0.10, 0.07)
+VISIT_SHARE = (0.609, 0.20, 0.001, 0.02, 0.10, 0.07)
 """Share of visits: content, shop, cart, rival, finance, travel (assumption)."""
 MACHINE_PER_DAY = (0.0, 0.2, 24.0, 5.0, 0.0)
 """Machines: voice, texts, data, location, visits a day (assumption)."""
@@ -128,8 +129,8 @@ def month_spending(
         over += np.maximum(texts - tariff.sms * months, 0) * tariff.over.sms_minor
         if tariff.after_limit == "charge":
             extra = np.maximum(data - tariff.data_mb * months, 0)
-            # People mind their spending once the allowance is gone (assumption: a tenth is used).
-            extra = np.minimum(extra * 0.1, 400)
+            # People mind their spending once an allowance is gone (assumption: a tenth is used).
+            extra = extra * (0.1 if tariff.data_mb else 1.0)
             over += extra * tariff.over.data_minor_per_mb
         out[row] = tariff.fee_minor * months + over
     return np.rint(out * price_level).astype(np.int64)
@@ -161,7 +162,7 @@ def _usage(params: SubscriberParams) -> dict[str, Any]:
     slice_kb = use.data_gb_month * 1e6 / 30 / max(use.data_per_day, 1e-9) / weight
     return {
         "machine_class": MACHINE_CLASS,
-        "volume_q": np.rint(volume / volume.mean() * 1024).astype(np.int64),
+        "volume_q": np.append(np.rint(volume / volume.mean() * 1024), 1).astype(np.int64),
         "slice_kb": quantiles.lognormal_mean(max(slice_kb, 1), 1.1, high=4_000_000),
         "group_q": np.rint(np.array(DATA_GROUP_SIZE) * 1024).astype(np.int64),
         "data_group": quantiles.cumulative(np.array(DATA_GROUP_SHARE)),
@@ -186,6 +187,7 @@ def _days(params: SubscriberParams) -> dict[str, Any]:
         "leave_factor_q": round(leave.dissatisfied_factor * 1024),
         "silence_day": rng.threshold(leave.silences_per_1000_month / 30_000),
         "silence_s": quantiles.lognormal(leave.silence_days * 86_400, 0.5, high=200 * 86_400),
+        "satisfaction_rest_q": 40_000,
         "blocked_cost_q": round(leave.blocked_cost * 65_535),
     }
 
@@ -280,7 +282,10 @@ def _cases(
         "case_annoy_q": column((round(o.truth.annoy * 1024) for o in offers), np.int64),
         "case_place": column((o.truth.place for o in offers), np.bool_),
         "case_service": column((o.policy.service for o in offers), np.bool_),
-        "case_buys": column((o.product.kind in BUYING_KINDS for o in offers), np.bool_),
+        "case_buys": column(
+            (o.product.kind in BUYING_KINDS
+             or (o.product.kind == "gift" and o.product.data_mb > 0) for o in offers), np.bool_
+        ),
         "case_price_minor": column(
             (round(o.product.price_minor * price_level) for o in offers), np.int64
         ),
@@ -357,7 +362,7 @@ SubscriberTables = namedtuple(
     "region_shift_q start_quarter counts level kinds machine_class volume_q slice_kb group_q "
     "data_group call_s missed visit_kind leisure mall_weekday mall_weekend work_start_q work_q "
     "journey_day abroad_s ping_pong leave_day leave_factor_q silence_day silence_s "
-    "blocked_cost_q organic_share organic_delay_s need_tau_s spontaneous organic_price_minor "
+    "satisfaction_rest_q blocked_cost_q organic_share organic_delay_s need_tau_s spontaneous organic_price_minor "
     "organic_margin_minor shop_need wake_money wake_data_80 wake_data_100 month_minor "
     "recharge_minor recharge_step_minor recharge_spread_q recharge_delay_s effects_q seen_q "
     "fatigue_add_q fatigue_tau_s fatigue_w_q price_w_q need_w_q taste_w_q trust_w_q opt_out "

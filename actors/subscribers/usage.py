@@ -185,7 +185,7 @@ def use_voice(t, load, cell, abroad, w1, w2):
 @hot
 def use_data(t, volume, abroad, w1, w2):
     """Return (rating group, bytes) of a data session slice, metered in whole kilobytes."""
-    group = category(t.data_group, w1 << np.uint32(16))
+    group = category(t.data_group, np.uint32(w1 << np.uint32(16)))
     scale = np.int64(t.volume_q[volume])
     kb = np.int64(quantile(t.slice_kb, w2)) * scale // 1024 * np.int64(t.group_q[group]) // 1024
     if abroad:

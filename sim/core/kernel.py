@@ -18,13 +18,19 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 
+from sim.core import views
+
 OPTIONS = {
     "nogil": True,
     "fastmath": False,
     "_nrt": False,
     "error_model": "numpy",
+    "no_cfunc_wrapper": True,
 }
 """Numba options of every kernel; they are a part of the cache's key."""
+
+FORMS = ("entry", "inner")
+"""The two forms of a kernel: called from Python, called from another kernel."""
 
 DEBUG = os.environ.get("TWIN_DEBUG") == "1"
 
@@ -69,6 +75,7 @@ def _hash_function(function: Callable[..., Any], digest: Any, seen: set[int]) ->
 def source_hash(function: Callable[..., Any]) -> str:
     """Return a hash of a function's source and of every kernel and constant that it reaches."""
     digest = hashlib.sha256(repr(sorted(OPTIONS.items())).encode())
+    digest.update(views.SOURCE_HASH)
     _hash_function(function, digest, set())
     return digest.hexdigest()
 
@@ -76,12 +83,13 @@ def source_hash(function: Callable[..., Any]) -> str:
 class TransitiveCache(FunctionCache):
     """Numba's on-disk cache with the transitive source hash as a part of its key."""
 
-    def __init__(self, py_func: Callable[..., Any]) -> None:
+    def __init__(self, py_func: Callable[..., Any], *, form: str) -> None:
         super().__init__(py_func)
         self._source_hash = source_hash(py_func)
+        self._form = form
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), self._source_hash)
+        return (*super()._index_key(sig, codegen), self._source_hash, self._form)
 
 
 def kernel(
@@ -93,11 +101,24 @@ def kernel(
     atomic increment for every array on every event, which would cost three times the loop itself.
     Under `TWIN_DEBUG=1` bounds are checked and the cache is left alone.  A kernel that exists only
     inside others (a closure) is compiled with them and needs no cache of its own.
+
+    A kernel has two forms, each compiled when first used: the one that Python calls, and the one
+    that other kernels call.  The second has no wrapper that unpacks Python objects, which would
+    be the larger part of most helpers.
     """
-    dispatcher = numba.njit(boundscheck=DEBUG, forceinline=inline, **OPTIONS)(function)
+    entry, inner = (
+        numba.njit(
+            boundscheck=DEBUG, forceinline=inline, no_cpython_wrapper=form == "inner", **OPTIONS
+        )(function)
+        for form in FORMS
+    )
+    # Kernels that call this one resolve the call through these two, and so meet the inner form.
+    entry.get_call_template = inner.get_call_template
+    entry.get_overload = inner.get_overload
     if cache and not DEBUG:
-        dispatcher._cache = TransitiveCache(function)
-    return dispatcher
+        for dispatcher, form in zip((entry, inner), FORMS, strict=True):
+            dispatcher._cache = TransitiveCache(function, form=form)
+    return entry
 
 
 def hot(function: Callable[..., Any]) -> Any:

@@ -1,0 +1,313 @@
+"""One subscriber's day, told stage by stage, and proved by living it again alone.
+
+A line is run again by itself from the broadcasts and messages that the run recorded; what it does
+then must equal what was recorded.  It owns that second life and the telling.  It must not change
+a run folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actors import messages as m
+from actors.cells.actor import FULL
+from actors.profile import AGE_BANDS, APP, CONSENT, CONTROL, DEVICES, PREPAID
+from actors.rtm.params import SEGMENTS
+from scenarios.equilibrium import equilibrium
+from scenarios.runner import run as run_scenario
+from scenarios.runner import timeline_entries
+from scenarios.world import World, build_world, load_geography
+from sim.control.timeline import Timeline
+from sim.core.errors import InvariantError, ScenarioError
+from sim.core.partition import Partition
+from sim.core.ticks import make_tick
+from sim.record.store import open_run
+from sim.runtime.host import Host
+
+PROOF = ("ts_ms", "kind", "code", "ref", "units", "cell", "charged_minor", "balance_after_minor")
+
+
+@dataclass
+class Explanation:
+    """What `twin explain` shows.
+
+    Attributes
+    ----------
+    recorded : False where the line was outside the sample, so that the run was made again
+    day : rows with `time` and `what`, and more
+    decisions : rows with `time`, `trigger`, `outcome` and `stages`
+    """
+
+    sub: int
+    run: str
+    recorded: bool
+    note: str
+    profile: dict[str, Any]
+    day: list[dict[str, Any]] = field(default_factory=list)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+
+
+def explain(run_path: Path, sub: int) -> Explanation:
+    """Tell the life of a line in a run, after living it again alone.
+
+    Raises
+    ------
+    ScenarioError : no such line, or the run was not made by this catalogue
+    InvariantError : the second life differs from the recorded one
+    """
+    from scenarios import load
+
+    loaded = load(run_path)
+    geo = load_geography(loaded)
+    world = build_world(loaded, geo, donors=equilibrium(loaded, geo, hosts=2))
+    if not 0 <= sub < world.n_lines:
+        raise ScenarioError(
+            "there is no such line", path="--sub", found=sub, expected=f"0 to {world.n_lines - 1}"
+        )
+    if sub in world.plan.sampled:
+        return _tell(run_path, world, sub, recorded=True)
+    with tempfile.TemporaryDirectory(prefix="twin-explain-") as folder:
+        again = run_scenario(loaded, out=Path(folder) / "again", watch=(sub,))
+        with open_run(run_path) as first:
+            if again.manifest["state_digest"] != first.manifest["state_digest"]:
+                raise InvariantError(
+                    "the run made again differs from the recorded one",
+                    values={"recorded": first.manifest["state_digest"],
+                            "again": again.manifest["state_digest"]},
+                )  # fmt: skip
+        return _tell(again.path, world, sub, recorded=False, name=Path(run_path).name)
+
+
+def _tell(
+    path: Path, world: World, sub: int, *, recorded: bool, name: str | None = None
+) -> Explanation:
+    with open_run(path) as run:
+        tables = {table: _rows(run, table, sub) for table in (
+            "activity", "account_events", "decisions", "contacts",
+        )}  # fmt: skip
+        quality = _quality(run)
+    world = dataclasses.replace(
+        world, plan=dataclasses.replace(world.plan, sampled=np.array([sub], np.int64))
+    )
+    host, lived = live_alone(world, sub, tables["contacts"], quality)
+    n = prove(lived.get("activity", {}), tables["activity"], world)
+    profile = _profile(host, world)
+    return Explanation(
+        sub, name or Path(path).name, recorded,
+        f"lived again alone: {n} rows, every one as recorded", profile,
+        _day(world, tables), _decisions(world, tables),
+    )
+
+
+def _rows(run: Any, table: str, sub: int) -> Any:
+    """Return the recorded rows of a line as a data frame, by time."""
+    if table not in run.tables:
+        import pandas as pd
+
+        return pd.DataFrame()
+    return run.sql(f"select * from {table} where sub = {int(sub)} order by ts_ms")
+
+
+def _quality(run: Any) -> dict[int, dict[str, np.ndarray]]:
+    """Return, for each tick, the cells that offered less than everything after it."""
+    if "quality" not in run.tables:
+        return {}
+    frame = run.sql("select * from quality order by tick, cell")
+    return {
+        int(tick): {name: part[name].to_numpy() for name in part.columns if name != "tick"}
+        for tick, part in frame.groupby("tick")
+    }
+
+
+def _deliveries(world: World, frame: Any, tick: int) -> dict[str, np.ndarray]:
+    """Return the recorded deliveries that reached a line at the start of a tick, as codes."""
+    if not len(frame):
+        return {}
+    part = frame[frame["tick"] == tick]
+    if not len(part):
+        return {}
+    codes = {
+        "use_case": world.labels["use_case"], "channel": world.labels["channel"],
+        "status": m.STATUSES,
+    }  # fmt: skip
+    rows = {}
+    for column in m.DELIVERY.fields:
+        values = part[column.name]
+        if column.name in codes:
+            values = [codes[column.name].index(str(v)) for v in values]
+        rows[column.name] = np.array(values, np.dtype(column.dtype))
+    return {"Delivery": rows}
+
+
+def live_alone(
+    world: World, sub: int, deliveries: Any, quality: dict[int, dict[str, np.ndarray]]
+) -> tuple[Host, dict[str, dict[str, np.ndarray]]]:
+    """Run one line by itself through the whole run and return its host and recorded rows.
+
+    Parameters
+    ----------
+    deliveries : recorded messages of the line
+    quality : recorded cell quality, by the tick after which it was broadcast
+    """
+    host = Host(world.plan, [Partition(0, sub, sub + 1)], world.build)
+    timeline = Timeline(timeline_entries(world, world.scenario))
+    kept: dict[str, list[dict[str, np.ndarray]]] = {}
+    for index in range(world.clock.n_ticks):
+        tick = make_tick(
+            index, tick_ms=world.clock.tick_ms, end_ms=world.clock.end_ms,
+            calendar=world.clock.calendar,
+        )
+        commands = timeline.advance(tick.end_ms)
+        arrays = {"CellQuality": broadcast(world.plan.n_cells, quality.get(index - 1))}
+        result = host.tick(tick, _deliveries(world, deliveries, index), arrays, commands, None)
+        for table, rows in result.samples.items():
+            kept.setdefault(table, []).append(rows)
+    return host, {
+        table: {c: np.concatenate([p[c] for p in parts]) for c in parts[0]}
+        for table, parts in kept.items()
+    }
+
+
+def broadcast(n_cells: int, rows: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+    """Return the cell quality of a tick from its recorded rows."""
+    out = {
+        "throughput_q": np.full(n_cells, FULL, np.uint16),
+        "voice_block_q": np.zeros(n_cells, np.uint16),
+        "available": np.ones(n_cells, np.uint8),
+    }
+    if rows is not None:
+        for name, array in out.items():
+            array[rows["cell"]] = rows[name]
+    return out
+
+
+def prove(lived: dict[str, np.ndarray], recorded: Any, world: World) -> int:
+    """Compare a second life with the recorded one, row for row, and return the rows compared."""
+    n = len(lived["ts_ms"]) if lived else 0
+    if n != len(recorded):
+        raise InvariantError(
+            "the second life differs", values={"rows": n, "recorded rows": len(recorded)}
+        )
+    for name in PROOF:
+        if not n or name in ("code", "kind"):
+            continue
+        theirs = recorded[name].to_numpy()
+        mine = lived[name]
+        if name == "cell":
+            theirs = np.where(recorded[name].isna(), -1, recorded[name].fillna(-1)).astype(np.int64)
+        if not np.array_equal(np.asarray(theirs, np.int64), mine.astype(np.int64)):
+            row = int(np.flatnonzero(np.asarray(theirs, np.int64) != mine.astype(np.int64))[0])
+            raise InvariantError(
+                "the second life differs", values={"column": name, "row": row,
+                "recorded": theirs[row], "lived": mine[row]},
+            )  # fmt: skip
+    if n:
+        kinds = [m.ACTIVITY_KINDS[k] for k in lived["kind"]]
+        if list(recorded["kind"].astype(str)) != kinds:
+            raise InvariantError("the second life differs", values={"column": "kind"})
+    return n
+
+
+def _profile(host: Host, world: World) -> dict[str, Any]:
+    subscribers, billing, _ = host.roles[0]
+    profile = subscribers.profile
+    flags = int(profile["flags"][0])
+    tariffs = list(world.scenario.catalog.tariffs)
+    return {
+        "tariff": tariffs[int(profile["tariff"][0])],
+        "segment": SEGMENTS[int(profile["segment"][0])],
+        "payment": "prepaid" if flags & PREPAID else "postpaid",
+        "age": AGE_BANDS[int(profile["age_band"][0])],
+        "device": DEVICES[int(profile["device"][0])],
+        "tenure": f"{int(profile['tenure_days'][0])} days",
+        "marketing consent": "yes" if flags & CONSENT else "no",
+        "our app": "yes" if flags & APP else "no",
+        "universal control": "yes" if flags & CONTROL else "no",
+        "balance at the end": f"{int(billing.columns['balance_minor'][0]) / 100:.2f} "
+        f"{world.scenario.money.currency}",
+        "satisfaction at the end (latent)": f"{int(subscribers.columns['satisfaction_q'][0]) / 65_535:.2f}",
+    }
+
+
+def _day(world: World, tables: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what happened, in the order of time."""
+    rows: list[tuple[int, dict[str, Any]]] = []
+    clock = world.clock.calendar.clock
+    for row in _records(tables["activity"]):
+        rows.append((int(row["ts_ms"]), {
+            "time": clock(int(row["ts_ms"])), "what": f"{row['kind']} {_text(row.get('code'))}".strip(),
+            "cell": _text(row.get("cell")), "units": _text(row.get("units")),
+            "charged": _money(row.get("charged_minor")),
+            "balance": _money(row.get("balance_after_minor")), "result": _text(row.get("result")),
+        }))  # fmt: skip
+    for row in _records(tables["account_events"]):
+        rows.append((int(row["ts_ms"]), {
+            "time": clock(int(row["ts_ms"])), "what": f"account: {row['kind']}",
+            "units": _text(row["value"]), "balance": _money(row["balance_after_minor"]),
+        }))  # fmt: skip
+    for row in _records(tables["contacts"]):
+        rows.append((int(row["ts_ms"]), {
+            "time": clock(int(row["ts_ms"])),
+            "what": f"message {row['use_case']} by {row['channel']}: {row['status']}",
+        }))  # fmt: skip
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+
+def _decisions(world: World, tables: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every decision, stage by stage, with what became of it and what was true."""
+    clock = world.clock.calendar.clock
+    deliveries = {int(d["trigger_ms"]): d for d in _records(tables["contacts"])}
+    out = []
+    for row in _records(tables["decisions"]):
+        at = int(row["ts_ms"])
+        stages = [
+            ("trigger", _text(row["trigger"]), f"the rule saw {row['value']}"),
+            ("candidates", str(row["n_candidates"]), "use cases bound to the rule"),
+            ("eligible", str(row["n_eligible"]), "of these in the audience"),
+            ("policy", str(row["n_allowed"]), "of these allowed by contact policy"),
+            ("arbitration", _text(row["use_case"]) or "-", f"priority {row['priority_q']}"),
+            ("decision", _text(row["reason"]), f"after {row['latency_ms']} ms"),
+        ]
+        sent = deliveries.get(at)
+        if sent is not None:
+            stages.append((
+                "channel", _text(sent["channel"]),
+                f"{sent['status']}, sent {int(sent['sent_ms']) - at} ms after the rule was satisfied",
+            ))  # fmt: skip
+            if _text(sent.get("seen")):
+                stages += _truth(sent, world)
+        out.append({
+            "time": clock(at), "trigger": _text(row["trigger"]), "outcome": _text(row["reason"]),
+            "stages": stages,
+        })  # fmt: skip
+    return out
+
+
+def _truth(truth: dict[str, Any], world: World) -> list[tuple[str, str, str]]:
+    clock = world.clock.calendar.clock
+    with_it = "accepts " + clock(int(truth["t1_ms"])) if truth["accepts"] else "no"
+    alone = "buys alone " + clock(int(truth["t0_ms"])) if int(truth["t0_ms"]) >= 0 else "never"
+    return [
+        ("truth: seen", "yes" if truth["seen"] else "no",
+         f"need {int(truth['need_q']) / 255:.2f}, fatigue {int(truth['fatigue_q']) / 1024:.2f}"),
+        ("truth: with the message", with_it, f"margin {_money(truth['y1_minor'])} in the horizon"),
+        ("truth: without it", alone, f"margin {_money(truth['y0_minor'])} in the horizon"),
+    ]  # fmt: skip
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    return frame.to_dict("records") if len(frame) else []
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or value != value or str(value) == "nan" else str(value)
+
+
+def _money(value: Any) -> str:
+    return "" if value is None or value != value else f"{int(value) / 100:.2f}"

@@ -1,0 +1,167 @@
+"""The books balance on a day on which much happens, and no leak of one unit goes unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actors.books import CHECKS
+from sim.core.errors import InvariantError
+from sim.record.audit import Stock
+from tests.factories import eventful_world, run_world
+
+AT = 8
+"""Tick after which a leak is planted."""
+LATER_MS = 10**12
+
+Plant = Callable[[Any, Any], None]
+
+
+def roles(runtime: Any) -> tuple[Any, Any, Any]:
+    """Return the roles of the last partition."""
+    return runtime.hosts[-1].roles[-1]
+
+
+def column(role: int, name: str, change: int) -> Plant:
+    """Change one cell of a state column by one unit."""
+
+    def plant(runtime: Any, outcome: Any) -> None:
+        array = roles(runtime)[role].columns[name]
+        row = int(np.argmax(array > 1))
+        array[row] += change
+
+    return plant
+
+
+def code(role: int, name: str, value: int) -> Plant:
+    """Put a code that does not exist into a state column."""
+
+    def plant(runtime: Any, outcome: Any) -> None:
+        roles(runtime)[role].columns[name][0] = value
+
+    return plant
+
+
+def counts(**changes: int) -> Plant:
+    """Change the first lane of counters of the tick."""
+
+    def plant(runtime: Any, outcome: Any) -> None:
+        for name, change in changes.items():
+            outcome.tally[name].reshape(-1)[0] += change
+
+    return plant
+
+
+def row_of_pool(role: int, moment: str) -> Plant:
+    """Put a row that nobody asked for into the pool of a role."""
+
+    def plant(runtime: Any, outcome: Any) -> None:
+        actor = roles(runtime)[role]
+        actor.pool["sub"][actor.n_pool] = actor.first
+        actor.pool[moment][actor.n_pool] = LATER_MS
+        actor.n_pool += 1
+
+    return plant
+
+
+def message_in_queue(runtime: Any, outcome: Any) -> None:
+    """Put a message that nobody sent into a channel's queue."""
+    channels = runtime.globals.channels
+    channels.waiting = {
+        name: np.concatenate([a, np.full(1, LATER_MS if name.endswith("_ms") else 0, a.dtype)])
+        for name, a in channels.waiting.items()
+    }
+
+
+def message_in_flight(runtime: Any, outcome: Any) -> None:
+    """Let a message on its way to a line vanish, or appear where there is none."""
+    rows = runtime.scattered["Delivery"]
+    runtime.scattered["Delivery"] = {
+        name: np.concatenate([np.zeros(1, a.dtype), a]) for name, a in rows.items()
+    }
+
+
+SUBSCRIBERS, BILLING, RTM = 0, 1, 2
+PLANTS: dict[str, Plant] = {
+    "main money": column(BILLING, "balance_minor", 1),
+    "bonus money": code(BILLING, "bonus_minor", 1),
+    "trust debt": code(BILLING, "debt_minor", 1),
+    "allowance: data": column(BILLING, "data_left_kb", -1),
+    "allowance: pack": code(BILLING, "pack_left_kb", 1),
+    "allowance: voice": column(BILLING, "voice_left_s", -1),
+    "allowance: sms": column(BILLING, "sms_left", -1),
+    "use asked for = allowance + paid + free + denied": counts(asked_units=1),
+    "allowances used, both sides": counts(bucket_units=1, asked_units=1),
+    "usage charged = main + bonus": counts(charged_minor=1),
+    "uses = rated rows": counts(rated=1),
+    "rows made = rows seen by the engine": counts(rows_seen=-1),
+    "recharges made = recharges booked": counts(recharges=1),
+    "purchases = sold + refused": counts(purchases_failed=1),
+    "people": code(SUBSCRIBERS, "life", 7),
+    "accounts": code(BILLING, "life", 9),
+    "answers held": row_of_pool(SUBSCRIBERS, "ts_ms"),
+    "decisions = rules satisfied": counts(trigger_hits=1),
+    "winners = intended + withheld": counts(ghosts=1),
+    "intents handed over = messages offered": counts(intents=1, intended=1, ghosts=-1),
+    "intents by channel = by use case": counts(intended=1, ghosts=-1),
+    "messages waiting": message_in_queue,
+    "sent = delivered + failed": counts(channel_failed=1),
+    "messages on their way": message_in_flight,
+    "open horizons": row_of_pool(RTM, "end_ms"),
+    "games": code(RTM, "quest", 1),
+    "no message to a control line": counts(control_contacts=1),
+    "no message past a cap": counts(cap_breaches=1),
+}
+
+
+def test_all_books_balance_on_an_eventful_day() -> None:
+    """At least ten checks exist; each holds on each of the 96 ticks; each stock moves."""
+    run = run_world(eventful_world(), partitions=3)
+    assert len(CHECKS) >= 10
+    assert len(run.audit) == 96 * len(CHECKS)
+    assert all(holds for *_, holds in run.audit)
+    moved = {name for _, name, left, right, _ in run.audit if left or right}
+    never = {"no message to a control line", "no message past a cap"}
+    assert {c.name for c in CHECKS} - moved == never
+
+
+def test_every_check_has_a_leak_of_its_own() -> None:
+    """A new check needs a planted leak here, or nobody knows that it can fail."""
+    assert {check.name for check in CHECKS} == set(PLANTS)
+
+
+@pytest.mark.parametrize("name", sorted(PLANTS))
+def test_a_leak_of_one_unit_stops_the_run(name: str) -> None:
+    """Planted after tick 8, a leak stops the run at once or at the next tick, by its name."""
+    seen = []
+
+    def plant(runtime: Any, index: int, outcome: Any) -> None:
+        seen.append(index)
+        if index == AT:
+            PLANTS[name](runtime, outcome)
+
+    with pytest.raises(InvariantError) as caught:
+        run_world(eventful_world(), partitions=3, on_tick=plant, stop_ticks=AT + 4)
+    told = f"the books do not balance: {name} "
+    assert str(caught.value).startswith(told)
+    in_state = any(check.name == name and not isinstance(check, Stock) for check in CHECKS)
+    assert caught.value.details["tick"] == seen[-1]
+    assert seen[-1] in ((AT, AT + 1) if in_state else (AT + 1,))
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_leak_tells_the_difference(change: int) -> None:
+    """The error says what was expected, what was found and by how much they differ."""
+
+    def plant(runtime: Any, index: int, outcome: Any) -> None:
+        if index == AT:
+            column(BILLING, "balance_minor", change)(runtime, outcome)
+
+    with pytest.raises(InvariantError) as caught:
+        run_world(eventful_world(), partitions=3, on_tick=plant, stop_ticks=AT + 4)
+    values = caught.value.details["values"]
+    assert values["difference"] == change
+    assert values["found"] - values["expected"] == change
