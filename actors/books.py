@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from actors import messages as m
 from actors.metrics import BUCKETS
-from sim.record.audit import Equal, Stock, Sum
+from sim.core.checks import Equal, Stock, Sum
 
 _BUCKET_KEYS = ("bucket_data", "bucket_pack", "bucket_voice", "bucket_sms")
 

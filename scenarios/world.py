@@ -380,7 +380,7 @@ def build_world(
         channel_tables=channel_tables(
             channels, seed=scenario.seed, scale=n_start / FULL_SCALE, price_level=level
         ),
-        cell_tables=cell_tables(scenario.cells, geo, weight=weight),
+        cell_tables=cell_tables(scenario.cells, geo, weight=weight, n_lines=n_start),
         donors=donors, geo=geo,
     )
 

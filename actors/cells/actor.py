@@ -22,19 +22,50 @@ from sim.core.ticks import Tick
 
 CellCounters = namedtuple("CellCounters", [metric.name for metric in CELL_METRICS])  # type: ignore[misc]  # names are data
 CellTables = namedtuple(
-    "CellTables", "capacity_kbps voice_channels slow_q congested_q overhead_q weight borders"
+    "CellTables",
+    "capacity_kbps voice_channels pool n_pools slow_q congested_q overhead_q weight borders",
 )
 FULL = 65_535
+POOL_LINES = 150
+"""Simulated lines for which a cell, or a pool of cells, is judged: fewer are only noise."""
 
 
-def compile_tables(params: CellParams, geo: Geography, *, weight: float) -> CellTables:
+def pools(geo: Geography, n_lines: int) -> np.ndarray:
+    """Return (n_cells,) int64, the pool in which each cell is judged.
+
+    Where a sample of lines drives a full network, one line stands for many and a single cell sees
+    a handful of them: its load is then read from neighbouring cells together.  Pools follow a
+    Z-order curve, so that they are compact.  With enough lines every cell is a pool of its own.
+    """
+    n_cells = geo.n_cell
+    size = -(-POOL_LINES * n_cells // max(n_lines, 1))
+    if size <= 1:
+        return np.arange(n_cells, dtype=np.int64)
+    y = np.clip((geo.cell_lat + 90) / 180 * 65_535, 0, 65_535).astype(np.int64)
+    x = np.clip((geo.cell_lon + 180) / 360 * 65_535, 0, 65_535).astype(np.int64)
+    code = np.zeros(n_cells, np.int64)
+    for bit in range(16):
+        code |= ((x >> bit) & 1) << (2 * bit) | ((y >> bit) & 1) << (2 * bit + 1)
+    order = np.argsort(code, kind="stable")
+    pool = np.empty(n_cells, np.int64)
+    pool[order] = np.arange(n_cells) // size
+    return pool
+
+
+def compile_tables(
+    params: CellParams, geo: Geography, *, weight: float, n_lines: int
+) -> CellTables:
     """Return the tables of the cell kernel.
 
     Parameters
     ----------
     weight : real lines for which one simulated line stands
+    n_lines : simulated lines
     """
+    pool = pools(geo, n_lines)
     return CellTables(
+        pool=pool,
+        n_pools=int(pool.max()) + 1,
         capacity_kbps=geo.cell_capacity_kbps.astype(np.int64),
         voice_channels=geo.cell_voice_erlang_q.astype(np.int64),
         slow_q=round(params.slow_from * 1000),
@@ -46,12 +77,13 @@ def compile_tables(params: CellParams, geo: Geography, *, weight: float) -> Cell
 
 
 @kernel
-def judge(t, load, span_s, down, throughput_q, voice_block_q, available, util_q, c):
+def judge(t, load, shared, span_s, down, throughput_q, voice_block_q, available, util_q, c):
     """Turn the load of a tick into what the cells offer in the next one.
 
     Parameters
     ----------
     load : (n_cells, 4) int64: bytes, voice s, attempts, blocked, of simulated lines
+    shared : (n_pools, 4) int64 scratch: bytes, voice s, capacity kbit/s, voice channels
     span_s : length of the tick, s
     down : (n_cells,) uint8, 1 out of service
     throughput_q, voice_block_q : (n_cells,) uint16, written: share of what is asked that a
@@ -62,9 +94,19 @@ def judge(t, load, span_s, down, throughput_q, voice_block_q, available, util_q,
     A call is refused with the share by which the offered load exceeds the voice channels: the
     fluid limit of Erlang B, which is exact for large groups.
     """
+    shared[:] = 0
     for cell in range(load.shape[0]):
-        kilobits = load[cell, 0] * 8 // 1000 * t.weight // 1024
-        busy = kilobits * 1000 // max(t.capacity_kbps[cell] * span_s, 1)
+        if down[cell]:
+            continue
+        pool = t.pool[cell]
+        shared[pool, 0] += load[cell, 0]
+        shared[pool, 1] += load[cell, 1]
+        shared[pool, 2] += t.capacity_kbps[cell]
+        shared[pool, 3] += t.voice_channels[cell]
+    for cell in range(load.shape[0]):
+        pool = t.pool[cell]
+        kilobits = shared[pool, 0] * 8 // 1000 * t.weight // 1024
+        busy = kilobits * 1000 // max(shared[pool, 2] * span_s, 1)
         util = min(busy * (1000 - t.overhead_q) // 1000 + (t.overhead_q if busy > 0 else 0), 5000)
         util_q[cell] = util
         c.cell_bytes[0] += load[cell, 0]
@@ -75,8 +117,8 @@ def judge(t, load, span_s, down, throughput_q, voice_block_q, available, util_q,
         c.cells_congested[0] += util >= t.congested_q
         c.cells_down[0] += down[cell]
         throughput_q[cell] = FULL if util <= t.slow_q else max(FULL * t.slow_q // util, 2_000)
-        erlangs = load[cell, 1] * t.weight // 1024 // max(span_s, 1)
-        over = max(erlangs - t.voice_channels[cell], 0)
+        erlangs = shared[pool, 1] * t.weight // 1024 // max(span_s, 1)
+        over = max(erlangs - shared[pool, 3], 0)
         voice_block_q[cell] = 0 if over == 0 else FULL * over // max(erlangs, 1)
         available[cell] = 0 if down[cell] else 1
 
@@ -99,6 +141,7 @@ class CellActor:
         self.available = np.ones(n, np.uint8)
         self.down_until_ms = np.full(n, -1, np.int64)
         self.util_q = np.zeros(n, np.int64)
+        self._shared = np.zeros((tables.n_pools, 4), np.int64)
         self.hour = np.zeros((n, 5), np.int64)
         self._tally = new_tally(CELL_METRICS, labels)
         self._counters = CellCounters(**self._tally)
@@ -138,7 +181,8 @@ class CellActor:
                 self.down_until_ms[cell] = max(self.down_until_ms[cell], until_ms)
         down = (self.down_until_ms > tick.end_ms).astype(np.uint8)
         judge(
-            self.tables, load, (tick.end_ms - tick.start_ms) // 1000, down, self.throughput_q,
+            self.tables, load, self._shared, (tick.end_ms - tick.start_ms) // 1000, down,
+            self.throughput_q,
             self.voice_block_q, self.available, self.util_q, self._counters,
         )
         self.hour[:, :4] += load

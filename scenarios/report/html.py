@@ -113,7 +113,7 @@ def _chips(run: Run) -> list[str]:
 
 
 def _unfinished(run: Run) -> str:
-    if run.complete:
+    if run.complete or dig(run.manifest, "status") == "complete":
         return ""
     state = dig(run.manifest, "status") or dig(run.status, "state") or "not complete"
     share = percent(dig(run.status, "share"), 0)

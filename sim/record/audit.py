@@ -1,56 +1,18 @@
 """The audit: books that must balance on every tick, or the run stops.
 
-It owns the form of a check (a stock with its inflows and outflows, or two sides that must be
-equal) and the auditor that runs them.  It must not know which books a twin keeps.
+It owns the auditor, which runs declared checks and keeps the stocks of the tick before.  It
+must not know which books a twin keeps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from sim.core.checks import Check, Stock, Sum
 from sim.core.errors import InvariantError
 
-
-@dataclass(frozen=True)
-class Stock:
-    """A stock: what it was, plus what came in, less what went out, is what it is.
-
-    Attributes
-    ----------
-    name : name of the check
-    stock : key of the ledger
-    plus, minus : metrics, or `(metric, index)` of one lane
-    """
-
-    name: str
-    stock: str
-    plus: tuple[str | tuple[str, int], ...] = ()
-    minus: tuple[str | tuple[str, int], ...] = ()
-
-
-@dataclass(frozen=True)
-class Equal:
-    """Two sums of metrics of one tick that must be equal, lane by lane where `lanes` is set."""
-
-    name: str
-    left: tuple[str | tuple[str, int], ...]
-    right: tuple[str | tuple[str, int], ...] = ()
-    lanes: bool = False
-
-
-@dataclass(frozen=True)
-class Sum:
-    """Keys of the ledger whose sum must be another key of it."""
-
-    name: str
-    parts: tuple[str, ...]
-    whole: str
-
-
-Check = Stock | Equal | Sum
 Result = tuple[str, int, int, bool]
 
 

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from sim.control.timeline import Timeline
+from sim.core.checks import Check
 from sim.core.ticks import Calendar, make_tick
-from sim.record.audit import Auditor, Check, Result
+from sim.record.audit import Auditor, Result
 from sim.runtime.embedded import Runtime, TickOutcome
 
 
