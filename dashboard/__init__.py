@@ -1,1 +1,1 @@
-""""""
+"""The dashboard: pages over run folders, read only, for this machine only."""

@@ -109,6 +109,10 @@ class PlacementParams(Params):
     hosts: int = Field(0, ge=0, le=4_096, description="0: one per core")
     groups: tuple[tuple[str, ...], ...] = (("subscribers", "billing", "rtm"),)
     ray_address: str = Field("", description="address of a running cluster; empty: our own")
+    answer_s: float = Field(
+        default=600, gt=0, le=86_400,
+        description="ray: a host that has not answered a call by then is taken for dead, s",
+    )
     checkpoint_s: float = Field(
         -1, ge=-1, description="wall seconds between checkpoints; 0 none, -1 by runtime"
     )

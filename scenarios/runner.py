@@ -25,7 +25,7 @@ from scenarios.equilibrium import equilibrium
 from scenarios.outputs import decode_map, geography_tables, recorded_tables, run_context
 from scenarios.world import World, build_world, digest_stride, load_geography
 from sim.control.timeline import Entry, Timeline
-from sim.core.errors import Interrupted, LimitError, ScenarioError, TwinError
+from sim.core.errors import HostLost, Interrupted, LimitError, ScenarioError, TwinError
 from sim.core.partition import assign_hosts, make_partitions
 from sim.record.folder import RunFolder, resumable
 from sim.record.manifest import Manifest, MemoryMeter
@@ -34,6 +34,8 @@ from sim.runtime import checkpoint
 from sim.runtime.coordinator import Loop
 from sim.runtime.embedded import EmbeddedRuntime, Runtime
 
+ATTEMPTS_MAX = 3
+"""Times that the same tick may lose a host before the run stops."""
 RAY_CHECKPOINT_S = 120.0
 """Wall seconds between checkpoints under `ray`, where a node may be lost."""
 MASK = 0xFFFFFFFFFFFFFFFF
@@ -178,7 +180,9 @@ def make_runtime(world: World, scenario: Any) -> tuple[Runtime, int, int]:
     if placement.runtime == "ray":
         from sim.runtime.ray_runtime import RayRuntime
 
-        made: Runtime = RayRuntime(world, shares, address=placement.ray_address)
+        made: Runtime = RayRuntime(
+            world, shares, address=placement.ray_address, timeout_s=placement.answer_s
+        )
     elif placement.runtime == "paranoid":
         from sim.runtime.paranoid import ParanoidRuntime
 
@@ -248,6 +252,7 @@ class _Job:
         self.done_ms = 0
         self.events_before = 0
         self.checks_before = 0
+        self.recoveries = 0
 
     def run(self, folder: RunFolder, *, resume: bool) -> Run:
         """Run every phase into an open folder."""
@@ -314,7 +319,7 @@ class _Job:
         )
         self._begin(folder, "run")
         began, cpu = time.monotonic(), self.meter.cpu_seconds()
-        complete = self.loop.run(first)
+        complete = self._run_with_recovery(folder, world, runtime, recorder, first)
         self._phase_took("run", began)
         self.cpu_s = self.meter.cpu_seconds() - cpu
         if not complete:
@@ -324,6 +329,45 @@ class _Job:
                 f"Go on with the same command and --resume ({folder.path})"
             )
         return self._write(folder, world, runtime, recorder)
+
+    def _run_with_recovery(
+        self, folder: RunFolder, world: World, runtime: Any, recorder: Recorder, first: int
+    ) -> bool:
+        """Run the loop; where a host is lost, take all hosts back to the last checkpoint."""
+        assert self.loop is not None
+        start = {"rows": {}, **recorder.state()} if first == 0 else None
+        failed_at = -1
+        attempts = 0
+        while True:
+            try:
+                return self.loop.run(first)
+            except HostLost as error:
+                tick = recorder.tick + 1
+                attempts = attempts + 1 if tick == failed_at else 1
+                failed_at = tick
+                if attempts > ATTEMPTS_MAX:
+                    raise LimitError(
+                        f"tick {tick} lost a host {attempts} times in a row ({error}); the last "
+                        "checkpoint is intact: go on with --resume once the cause is gone"
+                    ) from error
+                self.recoveries += 1
+                runtime.rebuild()
+                first = self._back(folder, world, runtime, recorder, start)
+                self.loop.events = self.events_before
+                self.loop.timeline = Timeline(timeline_entries(world, self.scenario))
+
+    def _back(
+        self, folder: RunFolder, world: World, runtime: Runtime, recorder: Recorder,
+        start: dict[str, Any] | None,
+    ) -> int:
+        """Go back to the newest checkpoint, or to the start; return the first tick to run."""
+        if any(folder.checkpoints.glob("tick-*")):
+            return self._resume(folder, world, runtime, recorder)
+        if start is None:
+            raise LimitError("a host was lost and there is no checkpoint to go back to")
+        recorder.restore(start, -1)
+        self.events_before = 0
+        return 0
 
     def _write(
         self, folder: RunFolder, world: World, runtime: Runtime, recorder: Recorder
@@ -464,7 +508,7 @@ class _Job:
         eta = (world.clock.end_ms - sim_ms) / speed if speed > 0 else None
         folder.write_status(
             "run", sim_ms=sim_ms, sim_end_ms=world.clock.end_ms, events=events, rate=rate,
-            eta_s=eta, memory_bytes=self.meter.now_bytes,
+            eta_s=eta, memory_bytes=self.meter.now_bytes, recoveries=self.recoveries,
         )
 
     def _open_manifest(self, world: World, n_partitions: int, n_hosts: int) -> None:
@@ -494,7 +538,7 @@ class _Job:
             events_total=self.loop.events if self.loop else 0, cpu_seconds=self.cpu_s,
             peak_bytes=self.meter.sample(exact=True) and self.meter.peak_bytes,
             state_bytes_per_subscriber=round(self.state_bytes, 1), state_digest=digest,
-            audit={"checks": checks, "failures": 0},
+            audit={"checks": checks, "failures": 0}, recoveries=self.recoveries,
         )
 
 

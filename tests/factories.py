@@ -48,6 +48,7 @@ SLACK = {name: {"per_second": 1e6, "failure": 0.0} for name in ("sms", "push", "
 """Patches of the shipped channels: capacity that nobody can exhaust."""
 
 EVENTFUL = {
+    "rtm.cap.contacts": 15,
     "rtm.quiet.from_h": 0,
     "rtm.quiet.to_h": 0,
     "rtm.capture.loss": 0.01,
@@ -68,7 +69,7 @@ EVENTFUL = {
     "cells.slow_from": 0.05,
     "catalog.define": {
         "channels": {
-            "sms": {"per_second": 4_000, "queue_max": 2},
+            "sms": {"per_second": 1_000, "queue_max": 2},
             "push": {"per_second": 20_000, "failure": 0.3},
             "inapp": {"per_second": 20_000},
             "call": {"per_second": 20_000},
@@ -76,7 +77,11 @@ EVENTFUL = {
         "offers": {
             "mall_coupon": {"truth": {"b0": 1}},
             "traffic_data_pack": {"truth": {"b0": 1}, "policy": {"expires_min": 30}},
-            "unfinished_purchase": {"truth": {"b0": 1}},
+            "unfinished_purchase": {
+                "truth": {"b0": 1},
+                "when": {"cart_visit": {"kind": 1}},
+                "policy": {"cap": {"contacts": 15, "per_days": 1}},
+            },
             "service_apology": {"when": {"service_failures": {"count": 1}}},
             "low_balance_credit": {"truth": {"b0": 3}, "eligible": {"tenure_days_min": 0}},
         },
@@ -146,6 +151,7 @@ class Run:
     digests: list[dict[str, int]] = field(default_factory=list)
     samples: dict[str, list[Rows]] = field(default_factory=dict)
     digest: dict[str, int] = field(default_factory=dict)
+    _sorted: dict[str, Rows] = field(default_factory=dict)
 
     def on_tick(
         self, tick: int, start_ms: int, tally: Tally, samples: Mapping[str, Rows],
@@ -155,17 +161,19 @@ class Run:
         add_into(self.totals, tally)
         self.digests.append(dict(digests))
         self.audit += [(tick, *result) for result in audit]
+        self._sorted.clear()
         for name, rows in samples.items():
             self.samples.setdefault(name, []).append({k: a.copy() for k, a in rows.items()})
 
     def rows(self, table: str) -> Rows:
         """Return the rows of a table sorted by (line, time); of equals, the first recorded first."""
-        parts = self.samples.get(table, [])
-        if not parts:
-            return {"sub": np.zeros(0, np.int32), "ts_ms": np.zeros(0, np.int64)}
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        order = np.lexsort((joined["ts_ms"], joined["sub"]))
-        return {name: array[order] for name, array in joined.items()}
+        if table not in self._sorted:
+            none = {"sub": np.zeros(0, np.int32), "ts_ms": np.zeros(0, np.int64)}
+            parts = self.samples.get(table) or [none]
+            joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            order = np.lexsort((joined["ts_ms"], joined["sub"]))
+            self._sorted[table] = {name: array[order] for name, array in joined.items()}
+        return self._sorted[table]
 
 
 def run_world(

@@ -10,7 +10,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.billing.state import FEE_DUE, NEVER_S, TOLD_80, TOLD_100, TOLD_LOW, TOLD_ZERO
-from sim.core.kernel import kernel
+from sim.core.kernel import hot, kernel
 
 
 @kernel
@@ -247,3 +247,36 @@ def end_silent(s, t, lo, day, now_ms, first, last, ev, c):
             drop_plan(s, i, c)
             ne = note(s, ev, ne, i, lo + i, now_ms, m.CHURNED, 0, c)
     return ne
+
+
+STOCK = (
+    "main_minor", "bonus_minor", "debt_minor", "bucket_data", "bucket_pack", "bucket_voice",
+    "bucket_sms", "accounts_reserved", "accounts_active", "accounts_suspended",
+    "accounts_churned",
+)  # fmt: skip
+"""What `count_stock` returns: minor units, bytes, s, pieces and lines."""
+
+
+@hot
+def total(column):
+    """Return the sum of a column as int64."""
+    out = np.int64(0)
+    for i in range(column.shape[0]):
+        out += column[i]
+    return out
+
+
+@kernel
+def count_stock(s):
+    """Return the stocks named by `STOCK`; a loop for each column, which the compiler widens."""
+    reserved = active = suspended = churned = np.int64(0)
+    for i in range(s.life.shape[0]):
+        reserved += s.life[i] == m.RESERVED
+        active += s.life[i] == m.ACTIVE
+        suspended += s.life[i] == m.SUSPENDED_LINE
+        churned += s.life[i] == m.CHURNED_LINE
+    return (
+        total(s.balance_minor), total(s.bonus_minor), total(s.debt_minor),
+        total(s.data_left_kb) * 1000, total(s.pack_left_kb) * 1000, total(s.voice_left_s),
+        total(s.sms_left), reserved, active, suspended, churned,
+    )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from actors import messages as m
-from actors.billing.accounts import credit_all, end_silent
+from actors.billing.accounts import STOCK, count_stock, credit_all, end_silent
 from actors.billing.rating import rate
 from actors.billing.tables import BillingTables
 from actors.metrics import BILLING_METRICS
@@ -96,22 +96,8 @@ class BillingActor:
 
     def ledger(self) -> dict[str, int]:
         """Return money, debts, allowances and lines by state of life, now."""
-        c = self.columns
-        life = np.bincount(c["life"], minlength=4)
-        return {
-            "main_minor": int(c["balance_minor"].sum()),
-            "bonus_minor": int(c["bonus_minor"].sum(dtype=np.int64)),
-            "debt_minor": int(c["debt_minor"].sum(dtype=np.int64)),
-            "bucket_data": int(c["data_left_kb"].sum(dtype=np.int64)) * 1000,
-            "bucket_pack": int(c["pack_left_kb"].sum(dtype=np.int64)) * 1000,
-            "bucket_voice": int(c["voice_left_s"].sum(dtype=np.int64)),
-            "bucket_sms": int(c["sms_left"].sum(dtype=np.int64)),
-            "accounts_reserved": int(life[0]),
-            "accounts_active": int(life[1]),
-            "accounts_suspended": int(life[2]),
-            "accounts_churned": int(life[3]),
-            "accounts": c.n,
-        }
+        stock = count_stock(self.columns.view)
+        return {**dict(zip(STOCK, stock, strict=True)), "accounts": self.columns.n}
 
     def state(self) -> dict[str, Columns]:
         """Return the columns that the role owns."""

@@ -19,6 +19,7 @@ from actors.rtm.decide import (
     close_experiments,
     decide,
     mark_purchases,
+    quests_open,
     run_quest,
     take_deliveries,
 )
@@ -150,8 +151,9 @@ class RtmActor:
 
     def ledger(self) -> dict[str, int]:
         """Return open horizons and games."""
-        quest = np.bincount(self.columns["quest"] & 3, minlength=4)
-        return {"experiments_open": self.n_pool, "quests_open": int(quest[1])}
+        return {
+            "experiments_open": self.n_pool, "quests_open": quests_open(self.columns.view),
+        }  # fmt: skip
 
     def state(self) -> dict[str, Columns]:
         """Return the columns that the role owns."""

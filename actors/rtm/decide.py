@@ -11,7 +11,7 @@ import numpy as np
 from actors import messages as m
 from actors.profile import M2M
 from actors.profile import PREPAID as P_PREPAID
-from actors.rtm.state import ALIVE, APP, BLACK, CONSENT, CONTROL, NO_CASE, RECENT
+from actors.rtm.state import ALIVE, APP, BLACK, CONSENT, CONTROL, NO_CASE, Q_JOINED, RECENT
 from sim.core.histogram import bucket_of
 from sim.core.kernel import kernel
 from sim.core.quantiles import quantile
@@ -383,6 +383,15 @@ def take_deliveries(s, t, lo, d, n, credits, nc, c):
                 s.margin_minor[i] -= t.case_care_minor[case]
                 nc += 1
     return nc
+
+
+@kernel
+def quests_open(s):
+    """Return how many lines are in the game."""
+    n = np.int64(0)
+    for i in range(s.quest.shape[0]):
+        n += s.quest[i] & 3 == Q_JOINED
+    return n
 
 
 @kernel

@@ -15,8 +15,15 @@ import numpy as np
 from actors import messages as m
 from actors.metrics import SUBSCRIBER_METRICS
 from actors.subscribers.answers import hear_all, heed_account, score_visits, take_due
-from actors.subscribers.diary import plan_day
-from actors.subscribers.state import EXPOSURE, STATE
+from actors.subscribers.diary import count_lines, plan_day
+from actors.subscribers.state import (
+    EXPOSURE,
+    LIFE_CUT,
+    LIFE_HERE,
+    LIFE_LEFT,
+    LIFE_RESERVED,
+    STATE,
+)
 from actors.subscribers.tables import N_COUNT, SubscriberTables
 from actors.subscribers.usage import EXTRAS, generate
 from sim.core.actor import Inbox, Rows, Slice
@@ -122,15 +129,15 @@ class SubscriberActor:
 
     def ledger(self) -> dict[str, int]:
         """Return open answers and lines by state of life."""
-        life = np.bincount(self.columns["life"] & 7, minlength=4)
+        *life, satisfaction = count_lines(self.columns.view)
         return {
             "exposures_open": self.n_pool,
-            "lines_reserved": int(life[0]),
-            "lines_here": int(life[1]),
-            "lines_left": int(life[2]),
-            "lines_cut": int(life[3]),
+            "lines_reserved": life[LIFE_RESERVED],
+            "lines_here": life[LIFE_HERE],
+            "lines_left": life[LIFE_LEFT],
+            "lines_cut": life[LIFE_CUT],
             "lines": self.columns.n,
-            "satisfaction_q": int(self.columns["satisfaction_q"].sum(dtype=np.int64)),
+            "satisfaction_q": satisfaction,
         }
 
     def state(self) -> dict[str, Columns]:

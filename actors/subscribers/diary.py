@@ -9,9 +9,11 @@ import numpy as np
 
 from actors.subscribers.place import NO_SLOT, travel_back, work_hex
 from actors.subscribers.state import (
+    LIFE_CUT,
     LIFE_HERE,
     LIFE_LEFT,
     LIFE_MASK,
+    LIFE_RESERVED,
     NEVER_S,
 )
 from actors.subscribers.wants import bear_need, next_organic
@@ -124,3 +126,18 @@ def earliest_due(s, t, seed, i, sub, after_s):
     if after_s <= s.travel_s[i] < best:
         best = np.int64(s.travel_s[i])
     return best
+
+
+@kernel
+def count_lines(s):
+    """Return the lines in each of the four states of life, and the sum of satisfaction."""
+    reserved = here = left = cut = total = np.int64(0)
+    for i in range(s.life.shape[0]):
+        life = s.life[i] & LIFE_MASK
+        reserved += life == LIFE_RESERVED
+        here += life == LIFE_HERE
+        left += life == LIFE_LEFT
+        cut += life == LIFE_CUT
+    for i in range(s.life.shape[0]):
+        total += s.satisfaction_q[i]
+    return reserved, here, left, cut, total

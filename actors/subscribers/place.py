@@ -9,7 +9,7 @@ import numpy as np
 
 from actors.subscribers.state import NEVER_S
 from sim.core.kernel import hot, kernel
-from sim.core.quantiles import quantile
+from sim.core.quantiles import above, quantile
 from sim.core.rng import draw_cause, mix64, stream
 
 S_STAY = stream("length of a stay abroad")
@@ -61,6 +61,15 @@ def diary_spot(s, t, i, quarter):
     if quarter >= s.work_from[i] and quarter < s.work_to[i] and s.work_from[i] != NO_SLOT:
         return work_hex(s, t, i)
     return np.int64(s.home[i])
+
+
+@hot
+def may_move(s, i, quarter):
+    """Return whether the diary of a line has a border at the start of a quarter."""
+    return quarter != 0 and (
+        (quarter == s.trip_from[i]) | (quarter == s.trip_to[i])
+        | (quarter == s.work_from[i]) | (quarter == s.work_to[i])
+    )  # fmt: skip
 
 
 @kernel
@@ -139,9 +148,7 @@ def serving_cell(t, q, sub, spot, word):
     else:
         key = mix64(np.uint64(sub) ^ (np.uint64(spot) << np.uint64(32)))
         u = np.int64(key >> np.uint64(48))
-    k = 0
-    while k < 3 and u > t.spot_cum[spot, k]:
-        k += 1
+    k = above(t.spot_cum[spot, 0], t.spot_cum[spot, 1], t.spot_cum[spot, 2], u)
     cell = t.spot_cells[spot, k]
     if q.available[cell] == 0:
         for j in range(4):

@@ -17,6 +17,7 @@ from actors.subscribers.place import (
     diary_spot,
     flight_spot,
     local_quarter,
+    may_move,
     serving_cell,
     switch_ms,
 )
@@ -31,7 +32,7 @@ from actors.subscribers.state import (
 )
 from actors.subscribers.wants import FREE, bear_need, find_need, meet_need, organic_s
 from sim.core.kernel import hot, kernel
-from sim.core.quantiles import category, count, quantile
+from sim.core.quantiles import above, category, count, quantile
 from sim.core.rng import below, draw, draw_cause, mix64, stream
 
 S_COUNT = stream("number of events in an epoch")
@@ -185,7 +186,8 @@ def use_voice(t, load, cell, abroad, w1, w2):
 @hot
 def use_data(t, volume, abroad, w1, w2):
     """Return (rating group, bytes) of a data session slice, metered in whole kilobytes."""
-    group = category(t.data_group, np.uint32(w1 << np.uint32(16)))
+    share = t.data_group
+    group = above(share[0], share[1], share[2], np.uint32(w1 << np.uint32(16)))
     scale = np.int64(t.volume_q[volume])
     kb = np.int64(quantile(t.slice_kb, w2)) * scale // 1024 * np.int64(t.group_q[group]) // 1024
     if abroad:
@@ -196,7 +198,7 @@ def use_data(t, volume, abroad, w1, w2):
 @hot
 def emit_event(s, t, q, i, sub, spot, ts_ms, kinds, w1, w2, w3, out, n, load, c):
     """Write the row of one event at a spot and return the next free row."""
-    kind = category(kinds, w1)
+    kind = above(kinds[0], kinds[1], kinds[2], w1) + np.int64(w1 > kinds[3])
     abroad = spot == ABROAD
     cell = np.int64(-1)
     if abroad:
@@ -321,8 +323,11 @@ def live_epoch(s, p, t, q, seed, i, sub, epoch, start_ms, end_ms, weekday, w, x,
     machine = 1 if s.activity[i] == t.machine_class else 0
     row = np.int64(t.level[s.activity[i], weekday, quarter])
     events = draw_epoch(t, seed, s, i, sub, epoch, row, start_ms, end_ms, w)
+    moves = may_move(s, i, quarter)
+    if events == 0 and not moves:
+        return n, nx, kx
     now = diary_spot(s, t, i, quarter)
-    before = now if quarter == 0 else diary_spot(s, t, i, quarter - 1)
+    before = diary_spot(s, t, i, quarter - 1) if moves else now
     flying = s.travel_s[i] != NEVER_S
     change_ms = np.int64(-1)
     if before != now and not flying:

@@ -5,7 +5,7 @@ It owns which figure and which table answer which question for whom.  It must no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,12 +52,14 @@ class Section:
     """Captions and what stands below each."""
 
 
-def sections(run: Run) -> list[Section]:
-    """Return every section of the report, in reading order."""
-    makers: tuple[Callable[[Run], Section], ...] = (
-        _day, _map, _funnel, _cases, _money, _channels, _latency, _geofences, _quests, _busy_hour,
-    )  # fmt: skip
-    return [make(run) for make in makers]
+def sections(run: Run, only: Collection[str] | None = None) -> list[Section]:
+    """Return the sections of the report, or `only` those of these names, in reading order."""
+    makers: dict[str, Callable[[Run], Section]] = {
+        "day": _day, "map": _map, "funnel": _funnel, "use-cases": _cases, "money": _money,
+        "channels": _channels, "latency": _latency, "geofences": _geofences, "quests": _quests,
+        "busy-hour": _busy_hour,
+    }  # fmt: skip
+    return [make(run) for name, make in makers.items() if only is None or name in only]
 
 
 def _currency(run: Run) -> str:

@@ -119,6 +119,10 @@ class LimitError(TwinError):
     exit_code = 4
 
 
+class HostLost(TwinError):
+    """A process that held lines has died or does not answer: go back to the last checkpoint."""
+
+
 class Interrupted(TwinError):
     """A person or a scheduler asked the run to stop; its state is saved (exit 130)."""
 

@@ -132,8 +132,10 @@ def hot(function: Callable[..., Any]) -> Any:
 
 
 def counts_references(dispatcher: Any) -> bool:
-    """Return whether any compiled version of a kernel counts references."""
-    return any(
-        "NRT_incref" in text or "NRT_decref" in text
-        for text in dispatcher.inspect_llvm().values()
-    )
+    """Return whether any compiled version of a kernel counts references.
+
+    The module that other kernels link is searched: unlike Numba's own inspection it is there for
+    kernels out of the cache as well, and holds whatever the kernel calls.
+    """
+    texts = (str(done.library._get_module_for_linking()) for done in dispatcher.overloads.values())
+    return any("NRT_incref" in text or "NRT_decref" in text for text in texts)

@@ -39,6 +39,7 @@ def assign_hosts(partitions: tuple[Partition, ...], n_hosts: int) -> list[tuple[
     out: list[list[Partition]] = [[] for _ in range(n_hosts)]
     done = 0
     for partition in partitions:
-        out[min(n_hosts - 1, done * n_hosts // max(total, 1))].append(partition)
+        middle = 2 * done + partition.n
+        out[min(n_hosts - 1, middle * n_hosts // max(2 * total, 1))].append(partition)
         done += partition.n
     return [tuple(group) for group in out if group]

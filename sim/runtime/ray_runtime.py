@@ -25,7 +25,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray  # noqa: E402 - after the settings above
 
 from sim.core.actor import Rows  # noqa: E402 - after the settings above
-from sim.core.errors import TwinError  # noqa: E402 - after the settings above
+from sim.core.errors import HostLost, TwinError  # noqa: E402 - after the settings above
 from sim.core.partition import Partition  # noqa: E402 - after the settings above
 from sim.core.ticks import Tick  # noqa: E402 - after the settings above
 from sim.runtime.embedded import TickOutcome, outcome, rows_for  # noqa: E402 - see above
@@ -33,8 +33,8 @@ from sim.runtime.globals import Command, GlobalResult  # noqa: E402 - after the 
 from sim.runtime.host import Host, HostResult, merge_results  # noqa: E402 - see above
 
 OBJECT_STORE_BYTES = 512 << 20
-TICK_TIMEOUT_S = 600.0
-"""A host that has not answered by then is taken for dead."""
+SETTLE_S = 600.0
+"""Time in which a host must have built or restored its lines, s."""
 
 
 class HostActor:
@@ -58,6 +58,10 @@ class HostActor:
     def ledger(self) -> dict[str, int]:
         """Return the stocks of every role."""
         return self.host.ledger()
+
+    def pid(self) -> int:
+        """Return the process id."""
+        return os.getpid()
 
     def state_bytes(self) -> int:
         """Return the bytes of all lines."""
@@ -119,7 +123,8 @@ class RayRuntime:
     """Hosts and global roles as Ray actors."""
 
     def __init__(
-        self, world: Any, shares: Sequence[Sequence[Partition]], *, address: str = ""
+        self, world: Any, shares: Sequence[Sequence[Partition]], *, address: str = "",
+        timeout_s: float = 600.0,
     ) -> None:
         """Start or join a cluster, and let every host build its own lines.
 
@@ -128,20 +133,40 @@ class RayRuntime:
         world : `World`: tables and the builder; the geography is not sent
         shares : the partitions of each host, contiguous
         address : of a running cluster; empty starts one of our own on loopback
+        timeout_s : a host that has not answered by then is taken for dead
         """
+        self.timeout_s = timeout_s
         self.shares = [tuple(share) for share in shares]
         self.plan = world.plan
         self._mine = not ray.is_initialized()
         if self._mine:
             self._start(address, n_actors=len(self.shares) + 1)
-        lean = _without_geography(world)
-        ref = ray.put(lean)
+        self._world = ray.put(_without_geography(world))
+        self.scattered: dict[str, Rows] = {}
+        self._make_actors()
+
+    def _make_actors(self) -> None:
+        """Make hosts and global roles afresh; every host builds its own lines."""
+        ref = self._world
         host_class = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(HostActor)
         globals_class = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(GlobalsActor)
         self.hosts = [host_class.remote(ref, share) for share in self.shares]
         self.roles = globals_class.remote(ref)
-        self.scattered: dict[str, Rows] = {}
-        self.arrays: dict[str, Any] = ray.get(self.roles.arrays.remote(), timeout=TICK_TIMEOUT_S)
+        self.scattered = {}
+        self.arrays: dict[str, Any] = self._get(self.roles.arrays.remote(), SETTLE_S)
+
+    def rebuild(self) -> None:
+        """Throw every actor away and make new ones, at the start of the run.
+
+        All go back together: a host that only seems dead is ended too, and nothing that it still
+        computes can be read, because its references are gone.
+        """
+        self._end_actors()
+        self._make_actors()
+
+    def pids(self) -> list[int]:
+        """Return the process ids of the hosts, for tests that kill them."""
+        return self._get([host.pid.remote() for host in self.hosts])
 
     @staticmethod
     def _start(address: str, *, n_actors: int) -> None:
@@ -209,22 +234,28 @@ class RayRuntime:
         for host, share in zip(self.hosts, self.shares, strict=True):
             calls.append(host.restore.remote(parts[: len(share)]))
             parts = parts[len(share) :]
-        self._get(calls)
+        self._get(calls, SETTLE_S)
         self._get(self.roles.restore.remote(saved["globals"]))
         self.scattered = saved["scattered"]
         self.arrays = self._get(self.roles.arrays.remote())
 
     def close(self) -> None:
         """End our actors, and the cluster where it is ours."""
-        for actor in (*self.hosts, self.roles):
-            ray.kill(actor)
+        self._end_actors()
         if self._mine:
             ray.shutdown()
 
-    @staticmethod
-    def _get(refs: Any) -> Any:
+    def _end_actors(self) -> None:
+        for actor in (*self.hosts, self.roles):
+            ray.kill(actor)
+
+    def _get(self, refs: Any, timeout_s: float | None = None) -> Any:
         try:
-            return ray.get(refs, timeout=TICK_TIMEOUT_S)
+            return ray.get(refs, timeout=timeout_s or self.timeout_s)
+        except ray.exceptions.GetTimeoutError as error:
+            raise HostLost(f"a host has not answered within {self.timeout_s:g} s") from error
+        except (ray.exceptions.ActorDiedError, ray.exceptions.ActorUnavailableError) as error:
+            raise HostLost(f"a host is gone ({type(error).__name__})") from error
         except ray.exceptions.RayTaskError as error:
             cause = error.cause
             if isinstance(cause, TwinError):

@@ -10,7 +10,7 @@ import pytest
 
 from actors.books import CHECKS
 from sim.core.errors import InvariantError
-from sim.record.audit import Stock
+from sim.core.checks import Stock
 from tests.factories import eventful_world, run_world
 
 AT = 8

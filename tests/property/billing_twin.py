@@ -265,7 +265,7 @@ class Twin:
             charged = -units
         elif kind == m.PURCHASE:
             charged = self.buy(x, ts_ms, code, ref, units)
-            result = m.CHARGED if charged > 0 else m.DENIED
+            result = m.CHARGED if charged > 0 else m.FREE if units == 0 else m.DENIED
         elif kind == m.LOCATION and x.life == m.RESERVED:
             x.life = m.ACTIVE
             x.cycle_s = ts_ms // 1000 + x.tariff.period_days * 86_400

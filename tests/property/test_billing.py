@@ -21,7 +21,8 @@ from sim.core.actor import Inbox, Slice
 from sim.core.columns import Block, Columns
 from sim.core.metrics import reset
 from sim.core.ticks import DAY_MS, Tick
-from sim.record.audit import Auditor, Equal, Stock
+from sim.core.checks import Equal, Stock
+from sim.record.audit import Auditor
 from tests.factories import default_world
 from tests.property.billing_twin import NEVER_S, NO_BONUS_DAY, Line, Twin
 

@@ -111,7 +111,7 @@ def traffic(draw: Any) -> list[dict[str, int]]:
             "sub": sub, "ts_ms": ts, "use_case": sub % 3, "channel": draw(st.integers(0, 1)),
             "priority_q": draw(st.integers(0, 3)), "trigger_ms": max(ts - 150, 0),
             "expires_ms": ts + draw(st.sampled_from([0, 900, 5_000, 10**9])),
-            "key": draw(st.integers(0, 2**64 - 1)),
+            "key": draw(st.integers(0, 3)) << 62 | sub,
         })  # fmt: skip
     return out
 

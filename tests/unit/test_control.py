@@ -7,7 +7,8 @@ import pytest
 
 from sim.control.timeline import Entry, Timeline
 from sim.core.errors import InvariantError
-from sim.record.audit import Auditor, Equal, Stock, Sum
+from sim.core.checks import Equal, Stock, Sum
+from sim.record.audit import Auditor
 
 MINUTE = 60_000
 

@@ -1,0 +1,1 @@
+"""Recorded events as input: mappings from files of others, two recordings that are shipped."""
