@@ -115,7 +115,7 @@ def text_table(table: Table, caption: str, *, key: str) -> None:
 
 def data_table(
     frame: Frame, caption: str, *, key: str, columns: Mapping[str, Any] | None = None,
-    note: str = "", height: int | str = "auto",
+    note: str = "", height: int | None = None,
 ) -> None:  # fmt: skip
     """Show a table with its caption, note and download as CSV."""
     head, button = st.columns([5, 1], vertical_alignment="bottom")
@@ -129,7 +129,8 @@ def data_table(
         help=f"Download these {len(frame):,} rows.",
     )  # fmt: skip
     st.dataframe(
-        frame, hide_index=True, column_config=dict(columns or {}), key=key, height=height,
+        frame, hide_index=True, column_config=dict(columns or {}), key=key, height=height or "auto",
+        placeholder="–",
         alt=f"Table. {caption}",
     )  # fmt: skip
     if note:

@@ -177,7 +177,6 @@ def moments(key: RunKey, ts_ms: Any) -> Any:
     return data.at(opened(key), ts_ms)
 
 
-
 @st.cache_data(max_entries=8, show_spinner=False)
 def n_events(key: RunKey) -> int:
     """Return how many network events there are so far."""

@@ -123,7 +123,11 @@ def eventful_world(subscribers: int = 300, days: float = 1.0) -> World:
 
 
 def make_runtime(
-    world: World, *, partitions: int = 2, hosts: int = 1, kind: Callable[..., Any] = EmbeddedRuntime,
+    world: World,
+    *,
+    partitions: int = 2,
+    hosts: int = 1,
+    kind: Callable[..., Any] = EmbeddedRuntime,
     **more: Any,
 ) -> Any:
     """Return a runtime that holds every line of a world."""
@@ -154,8 +158,13 @@ class Run:
     _sorted: dict[str, Rows] = field(default_factory=dict)
 
     def on_tick(
-        self, tick: int, start_ms: int, tally: Tally, samples: Mapping[str, Rows],
-        digests: dict[str, int], audit: Sequence[Any],
+        self,
+        tick: int,
+        start_ms: int,
+        tally: Tally,
+        samples: Mapping[str, Rows],
+        digests: dict[str, int],
+        audit: Sequence[Any],
     ) -> None:
         """Take the record of a tick."""
         add_into(self.totals, tally)
@@ -166,7 +175,7 @@ class Run:
             self.samples.setdefault(name, []).append({k: a.copy() for k, a in rows.items()})
 
     def rows(self, table: str) -> Rows:
-        """Return the rows of a table sorted by (line, time); of equals, the first recorded first."""
+        """Return the rows of a table sorted by (line, time); equals stay as recorded."""
         if table not in self._sorted:
             none = {"sub": np.zeros(0, np.int32), "ts_ms": np.zeros(0, np.int64)}
             parts = self.samples.get(table) or [none]
@@ -177,9 +186,18 @@ class Run:
 
 
 def run_world(
-    world: World, *, partitions: int = 2, hosts: int = 1, kind: Callable[..., Any] = EmbeddedRuntime,
-    timeline: Iterable[Entry] = (), on_tick: Callable[[Any, int, TickOutcome], None] | None = None,
-    stop_ticks: int = 0, stride: int = 1, runtime: Any = None, first_tick: int = 0, **more: Any,
+    world: World,
+    *,
+    partitions: int = 2,
+    hosts: int = 1,
+    kind: Callable[..., Any] = EmbeddedRuntime,
+    timeline: Iterable[Entry] = (),
+    on_tick: Callable[[Any, int, TickOutcome], None] | None = None,
+    stop_ticks: int = 0,
+    stride: int = 1,
+    runtime: Any = None,
+    first_tick: int = 0,
+    **more: Any,
 ) -> Run:
     """Run a world, audited on every tick, and return what it left.
 
@@ -198,9 +216,9 @@ def run_world(
     if stop_ticks:
         clock = replace(clock, end_ms=min(clock.end_ms, stop_ticks * clock.tick_ms))
     try:
-        Loop(
-            own, clock, Timeline(timeline), CHECKS, run, digest_stride=stride, on_tick=hook
-        ).run(first_tick)
+        Loop(own, clock, Timeline(timeline), CHECKS, run, digest_stride=stride, on_tick=hook).run(
+            first_tick
+        )
         run.digest = own.digest()
     finally:
         own.close()

@@ -10,7 +10,6 @@ from collections import namedtuple
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 
 from actors import messages as m
 from actors.billing.accounts import STOCK, count_stock, credit_all, end_silent
@@ -18,7 +17,7 @@ from actors.billing.rating import rate
 from actors.billing.tables import BillingTables
 from actors.metrics import BILLING_METRICS
 from sim.core.actor import Inbox, Rows, Slice
-from sim.core.columns import Columns, Schema, concat_rows, empty_rows
+from sim.core.columns import Columns, Schema, concat_rows
 from sim.core.errors import LimitError
 from sim.core.metrics import Tally, new_tally
 from sim.core.ticks import DAY_MS, Tick

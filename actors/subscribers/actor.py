@@ -22,7 +22,6 @@ from actors.subscribers.state import (
     LIFE_HERE,
     LIFE_LEFT,
     LIFE_RESERVED,
-    STATE,
 )
 from actors.subscribers.tables import N_COUNT, SubscriberTables
 from actors.subscribers.usage import EXTRAS, generate

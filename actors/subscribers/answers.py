@@ -114,6 +114,44 @@ def same_place(s, p, t, seed, i, sub, case, sent_ms, answer_ms):
 
 
 @kernel
+def tell_truth(t, case, channel, status, sent_ms, accepts, t0_ms, t1_ms, truth, r, c):
+    """Settle both worlds of one message: what was bought by the horizon, and the margin of each.
+
+    Parameters
+    ----------
+    t0_ms : moment of the own purchase without the message, or -1
+    t1_ms : moment of the answer
+    """
+    kind = t.case_need[case]
+    end_ms = sent_ms + t.horizon_ms
+    y0 = np.int64(0)
+    bought0 = t0_ms >= 0 and t0_ms < end_ms
+    if bought0:
+        y0 = np.int64(t.organic_margin_minor[kind])
+    y1 = y0
+    bought1 = bought0
+    if accepts:
+        bought1 = t1_ms < end_ms
+        y1 = np.int64(t.case_margin_minor[case]) if bought1 else np.int64(0)
+    if status <= m.FAILED:
+        y1 -= np.int64(t.channel_cost_minor[channel])
+    c.truth_n[case] += 1
+    c.truth_y1_minor[case] += y1
+    c.truth_y0_minor[case] += y0
+    c.truth_bought1[case] += bought1
+    c.truth_bought0[case] += bought0
+    truth.ts_ms[r] = sent_ms
+    truth.use_case[r] = case
+    truth.channel[r] = channel
+    truth.status[r] = status
+    truth.accepts[r] = accepts
+    truth.t1_ms[r] = t1_ms if accepts else -1
+    truth.t0_ms[r] = t0_ms
+    truth.y1_minor[r] = y1
+    truth.y0_minor[r] = y0
+
+
+@kernel
 def hear(s, p, t, seed, i, sub, case, channel, status, sent_ms, trigger_ms, floor_ms, truth, r, ex, n_ex, c):
     """Work out both worlds of one message and keep the answer that will be given.
 
@@ -182,36 +220,11 @@ def hear(s, p, t, seed, i, sub, case, channel, status, sent_ms, trigger_ms, floo
             ex.ts_ms[n_ex] = t1_ms
             n_ex += 1
             c.exposures_made[0] += 1
-    end_ms = sent_ms + t.horizon_ms
-    y0 = np.int64(0)
-    bought0 = t0_ms >= 0 and t0_ms < end_ms
-    if bought0:
-        y0 = np.int64(t.organic_margin_minor[kind])
-    y1 = y0
-    bought1 = bought0
-    if accepts:
-        bought1 = t1_ms < end_ms
-        y1 = np.int64(t.case_margin_minor[case]) if bought1 else np.int64(0)
-    if status <= m.FAILED:
-        y1 -= np.int64(t.channel_cost_minor[channel])
-    c.truth_n[case] += 1
-    c.truth_y1_minor[case] += y1
-    c.truth_y0_minor[case] += y0
-    c.truth_bought1[case] += bought1
-    c.truth_bought0[case] += bought0
+    tell_truth(t, case, channel, status, sent_ms, accepts, t0_ms, t1_ms, truth, r, c)
     truth.sub[r] = sub
-    truth.ts_ms[r] = sent_ms
-    truth.use_case[r] = case
-    truth.channel[r] = channel
-    truth.status[r] = status
     truth.seen[r] = seen
-    truth.accepts[r] = accepts
     truth.need_q[r] = need_now * 255 // 1024
     truth.fatigue_q[r] = fatigue
-    truth.t1_ms[r] = t1_ms if accepts else -1
-    truth.t0_ms[r] = t0_ms
-    truth.y1_minor[r] = y1
-    truth.y0_minor[r] = y0
     return n_ex
 
 

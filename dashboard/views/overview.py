@@ -30,17 +30,17 @@ def page(key: RunKey) -> None:
 
 
 def _headline(run: Run) -> None:
-    for flag in run.kpis.get("red_flags") or []:
-        text = flag if isinstance(flag, str) else str(flag.get("text") or flag.get("what") or flag)
-        st.warning(escaped(text), icon=":material/flag:")
+    flags = run.kpis.get("red_flags") or []
+    if flags:
+        told = "\n".join(f"- {escaped(str(flag))}" for flag in flags)
+        st.warning(f"**What speaks against this run**\n\n{told}", icon=":material/flag:")
     shown = cards(run.kpis)
     for start in range(0, len(shown), CARDS_IN_A_ROW):
         row = shown[start : start + CARDS_IN_A_ROW]
         for column, card in zip(st.columns(CARDS_IN_A_ROW), row, strict=False):
-            column.metric(
-                card["what"], card["value"], card["more"], delta_color="off", delta_arrow="off",
-                border=True, height="stretch",
-            )  # fmt: skip
+            with column.container(border=True, height="stretch"):
+                st.metric(card["what"], card["value"])
+                st.caption(escaped(card["more"]))
     question = run.manifest.get("question")
     if question:
         st.markdown(f"*The scenario asks: {escaped(str(question))}*")

@@ -40,12 +40,13 @@ def page(key: RunKey) -> None:
     with right:
         charts.draw(
             figures.conversion(cases),
-            "Who buys within the horizon, 95 % intervals; n in the labels of the points",
+            "Who buys within the horizon, 95 % (point at a mark for n)",
             key="cases-conversion",
         )
     charts.data_table(
         table(cases), "Every use case in figures", key="use-cases", columns=_columns(currency),
-        note="Low and high are the ends of the 95 % interval. Booked margin counts buyers that "
+        note=f"Uplift, low, high and truth: margin in {currency} per 1,000 winners; low and high are "
+        "the ends of the 95 % interval. Booked margin counts buyers that "
         "would have bought anyway; the truth is known to the twin alone.",
     )  # fmt: skip
     _funnel(key, cases)
@@ -75,16 +76,16 @@ def table(cases: dict[str, Any]) -> Any:
     for name, case in cases.items():
         uplift, bought = case["uplift"], case["conversion"]
         rows.append({
-            "use case": name, "title": case.get("title"), "group": case["group"],
-            "verdict": figures.VERDICT_WORDS[uplift["verdict"]],
-            "rule satisfied": case.get("trigger_hits"), "winners": case["won"],
-            "sent": case["sent"], "seen": case["seen"], "accepted": case["accepted"],
+            "use case": name, "verdict": figures.VERDICT_WORDS[uplift["verdict"]],
             "uplift": _major(uplift["value"]), "low": _major(uplift["low"]),
             "high": _major(uplift["high"]), "in truth": _major(case["true_uplift"]),
             "treated n": uplift["n_treated"], "withheld n": uplift["n_withheld"],
             "treated buy": _percent(bought["treated"]),
             "withheld buy": _percent(bought["control"]),
             "booked margin": _major(case["margin_minor"]), "wow": case["wow"],
+            "rule satisfied": case.get("trigger_hits"), "winners": case["won"],
+            "sent": case["sent"], "seen": case["seen"], "accepted": case["accepted"],
+            "group": case["group"], "title": case.get("title"),
         })  # fmt: skip
     frame = pd.DataFrame(rows)
     return frame.sort_values("uplift", ascending=False, na_position="last")
@@ -92,20 +93,20 @@ def table(cases: dict[str, Any]) -> Any:
 
 def _columns(currency: str) -> dict[str, Any]:
     number = st.column_config.NumberColumn
-    money, per_1000 = f", {currency}", f", {currency} per 1,000 winners"
+    unit = f"{currency} per 1,000 winners"
+    counts = ("rule satisfied", "winners", "sent", "seen", "accepted", "treated n", "withheld n")
     return {
         "use case": st.column_config.TextColumn(pinned=True),
-        "uplift": number(f"uplift{per_1000}", format="%+,.0f"),
-        "low": number(format="%+,.0f"), "high": number(format="%+,.0f"),
-        "in truth": number(f"in truth{per_1000}", format="%+,.0f"),
+        "uplift": number(format="%+,.0f", help=f"Margin, treated less withheld, {unit}."),
+        "low": number(format="%+,.0f", help=f"Low end of the 95 % interval, {unit}."),
+        "high": number(format="%+,.0f", help=f"High end of the 95 % interval, {unit}."),
+        "in truth": number(format="%+,.0f", help=f"The same from both worlds, {unit}."),
         "treated buy": number("treated buy, %", format="%.1f"),
         "withheld buy": number("withheld buy, %", format="%.1f"),
-        "booked margin": number(f"booked margin{money}", format="%+,.0f"),
-        "wow": number("wow per 1,000 eligible", format="%+.2f"),
-        **{name: number(format="localized")
-           for name in ("rule satisfied", "winners", "sent", "seen", "accepted", "treated n",
-                        "withheld n")},
-    }  # fmt: skip
+        "booked margin": number(f"booked margin, {currency}", format="%+,.0f"),
+        "wow": number(format="%+.2f", help="Change of satisfaction per 1,000 eligible."),
+        **{name: number(format="localized") for name in counts},
+    }
 
 
 def _funnel(key: RunKey, cases: dict[str, Any]) -> None:

@@ -140,7 +140,7 @@ def _time_problems(mapping: Mapping, time: TimeField) -> Iterator[Wrong]:
         wrong = template(time.format)[1]
         if wrong:
             yield (*path, "format"), wrong, f"one of {', '.join(FORMATS)}, or %d.%m.%Y %H:%M:%S"
-        if time.zone == OWN_ZONE:
+        if time.zone == OWN_ZONE and "%z" not in time.format:
             yield (*path, "zone"), "a pattern has no offset of its own", "the zone of the times"
     if not zone and not time.format.startswith("epoch"):
         message = "local times without a zone"

@@ -132,7 +132,7 @@ def funnel(counts: Mapping[str, Any]) -> go.Figure:
         return nothing("no rule was satisfied in this run")
     before = [values[0], *values[:-1]]
     text = [
-        short(n) if i == 0 else f"{short(n)} ({n / b * 100:.3g} % of the step before)" if b else "0"
+        short(n) if i == 0 else f"{short(n)} ({n / b * 100:.3g} %)" if b else "0"
         for i, (n, b) in enumerate(zip(values, before, strict=True))
     ]
     figure = go.Figure(go.Bar(
@@ -140,7 +140,8 @@ def funnel(counts: Mapping[str, Any]) -> go.Figure:
         textposition="outside", marker={"color": BLUE}, hovertemplate="%{y}: %{x:,}<extra></extra>",
     ))  # fmt: skip
     figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(title="decisions", range=[0, max(values) * 1.32])
+    figure.update_xaxes(title="decisions (and % of the step before)",
+                        range=[0, max(values) * 1.32])  # fmt: skip
     return style(figure, height=360)
 
 

@@ -17,10 +17,11 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
 
 from sim.core import views
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "nogil": True,
     "fastmath": False,
     "_nrt": False,
@@ -37,7 +38,7 @@ DEBUG = os.environ.get("TWIN_DEBUG") == "1"
 
 def _hash_value(value: Any, digest: Any, seen: set[int]) -> None:
     """Feed one global that a kernel refers to into the digest."""
-    if isinstance(value, numba.core.dispatcher.Dispatcher):
+    if isinstance(value, Dispatcher):
         _hash_function(value.py_func, digest, seen)
     elif isinstance(value, types.FunctionType):
         _hash_function(value, digest, seen)
@@ -106,12 +107,10 @@ def kernel(
     that other kernels call.  The second has no wrapper that unpacks Python objects, which would
     be the larger part of most helpers.
     """
-    entry, inner = (
-        numba.njit(
-            boundscheck=DEBUG, forceinline=inline, no_cpython_wrapper=form == "inner", **OPTIONS
-        )(function)
-        for form in FORMS
-    )
+    options: dict[str, Any] = {**OPTIONS, "boundscheck": DEBUG, "forceinline": inline}
+    entry: Any = numba.njit(**options)(function)
+    options = {**options, "no_cpython_wrapper": True}
+    inner: Any = numba.njit(**options)(function)
     # Kernels that call this one resolve the call through these two, and so meet the inner form.
     entry.get_call_template = inner.get_call_template
     entry.get_overload = inner.get_overload
@@ -137,5 +136,6 @@ def counts_references(dispatcher: Any) -> bool:
     The module that other kernels link is searched: unlike Numba's own inspection it is there for
     kernels out of the cache as well, and holds whatever the kernel calls.
     """
-    texts = (str(done.library._get_module_for_linking()) for done in dispatcher.overloads.values())
+    results = (done._asdict() for done in dispatcher.overloads.values())
+    texts = (str(result["library"]._get_module_for_linking()) for result in results)
     return any("NRT_incref" in text or "NRT_decref" in text for text in texts)

@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from sim.core.kernel import hot, kernel
+from sim.core.kernel import hot
 
 BITS = 10
 FEW = 6

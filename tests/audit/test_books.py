@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from actors.books import CHECKS
-from sim.core.errors import InvariantError
 from sim.core.checks import Stock
+from sim.core.errors import InvariantError
 from tests.factories import eventful_world, run_world
 
 AT = 8

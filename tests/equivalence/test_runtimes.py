@@ -67,9 +67,25 @@ def test_the_reference_run_has_something_to_compare(whole: Run) -> None:
         "SubscriberState", "BillingState", "RtmState", "Cells", "Channels"
     }  # fmt: skip
     assert all(whole.digest.values())
-    for name in ("accepted", "opted_out", "blocked", "cells_down", "channel_dropped", "recharges",
-                 "purchases", "purchases_organic", "ghosts", "exp_n", "bonus_in_minor", "debt_in_minor",
-                 "quests_joined", "left", "fell_silent", "lifecycle", "fence_detections"):
+    for name in (
+        "accepted",
+        "opted_out",
+        "blocked",
+        "cells_down",
+        "channel_dropped",
+        "recharges",
+        "purchases",
+        "purchases_organic",
+        "ghosts",
+        "exp_n",
+        "bonus_in_minor",
+        "debt_in_minor",
+        "quests_joined",
+        "left",
+        "fell_silent",
+        "lifecycle",
+        "fence_detections",
+    ):
         assert whole.totals[name].sum() > 0, name
 
 
@@ -129,7 +145,9 @@ def test_a_run_goes_on_from_a_checkpoint_on_another_cut(
     second = stormy(world, runtime=runtime, first_tick=60)
     assert second.digest == whole.digest
     assert first.digests + second.digests == whole.digests
-    ended = checkpoint.recut(second.runtime.snapshot()["partitions"], make_partitions(world.n_lines, 1))
+    ended = checkpoint.recut(
+        second.runtime.snapshot()["partitions"], make_partitions(world.n_lines, 1)
+    )
     wanted = whole.runtime.snapshot()["partitions"]
     for role in ("subscribers", "rtm"):
         assert_same_pool(ended[0]["roles"][role]["pool"], wanted[0]["roles"][role]["pool"])

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from actors import messages as m
 from actors.billing.actor import BillingActor, BillingWorld
 from actors.billing.params import BillingParams, Rates, Tariff
-from actors.billing.state import STATE, TOLD_80, TOLD_100, TOLD_LOW, TOLD_ZERO, FEE_DUE
+from actors.billing.state import FEE_DUE, STATE, TOLD_80, TOLD_100, TOLD_LOW, TOLD_ZERO
 from actors.billing.tables import compile_tables
 from actors.books import CHECKS
 from actors.metrics import BILLING_METRICS
 from actors.profile import PROFILE
 from scenarios.catalogue import shipped_entries
 from sim.core.actor import Inbox, Slice
+from sim.core.checks import Equal, Stock
 from sim.core.columns import Block, Columns
 from sim.core.metrics import reset
 from sim.core.ticks import DAY_MS, Tick
-from sim.core.checks import Equal, Stock
 from sim.record.audit import Auditor
 from tests.factories import default_world
 from tests.property.billing_twin import NEVER_S, NO_BONUS_DAY, Line, Twin
@@ -34,7 +34,9 @@ COUNTED = {metric.name for metric in BILLING_METRICS} | {"asked_units", "events"
 
 money = st.one_of(st.just(0), st.integers(0, 60_000))
 price = st.one_of(st.just(0.0), st.sampled_from([1.0, 33.3, 250.0]), st.floats(0, 3000))
-rates = st.builds(Rates, voice_minor_per_min=price, sms_minor=st.integers(0, 900), data_minor_per_mb=price)
+rates = st.builds(
+    Rates, voice_minor_per_min=price, sms_minor=st.integers(0, 900), data_minor_per_mb=price
+)
 
 
 @st.composite
@@ -94,14 +96,19 @@ acts = st.one_of(
     st.builds(_use, st.integers(0, 10), st.integers(0, 40_000)),
     st.builds(_use, st.integers(0, 10), st.integers(0, 40_000)),
     st.builds(lambda x: (m.RECHARGE, 0, 0, x), st.integers(1, 50_000)),
-    st.builds(lambda k, x: (m.PURCHASE, m.OFFERED, k, x), st.integers(0, 7), st.integers(0, 30_000)),
-    st.builds(lambda k, x: (m.PURCHASE, m.ORGANIC, k, x), st.integers(0, 5), st.integers(0, 30_000)),
+    st.builds(
+        lambda k, x: (m.PURCHASE, m.OFFERED, k, x), st.integers(0, 7), st.integers(0, 30_000)
+    ),
+    st.builds(
+        lambda k, x: (m.PURCHASE, m.ORGANIC, k, x), st.integers(0, 5), st.integers(0, 30_000)
+    ),
     st.sampled_from([(m.LOCATION, 0, 0, 0), (m.VISIT, 0, 2, 0), (m.RECHARGE_START, 0, 0, 500)]),
 )
 moments = st.one_of(st.integers(0, DAY_MS - 1), st.sampled_from([0, 999, 1000, DAY_MS - 1]))
 act_rows = st.lists(st.tuples(st.integers(0, LINES - 1), moments, acts), max_size=14)
 credit_rows = st.lists(
-    st.tuples(st.integers(0, LINES - 1), moments, st.integers(0, 3), st.integers(1, 9_000)), max_size=3
+    st.tuples(st.integers(0, LINES - 1), moments, st.integers(0, 3), st.integers(1, 9_000)),
+    max_size=3,
 )
 
 
@@ -127,7 +134,9 @@ class Driver:
     @staticmethod
     def known(check: Any) -> bool:
         """Return whether a check needs no other role."""
-        terms = (*check.plus, *check.minus) if isinstance(check, Stock) else (*check.left, *check.right)
+        terms = (
+            (*check.plus, *check.minus) if isinstance(check, Stock) else (*check.left, *check.right)
+        )
         return {t[0] if isinstance(t, tuple) else t for t in terms} <= COUNTED
 
     @staticmethod

@@ -21,7 +21,9 @@ LABELS = {"channel": ("a", "b")}
 Rows = dict[str, np.ndarray]
 
 
-def make_actor(*, per_second: float = 1.0, queue_max: int = 1_000, failure: float = 0.0) -> ChannelActor:
+def make_actor(
+    *, per_second: float = 1.0, queue_max: int = 1_000, failure: float = 0.0
+) -> ChannelActor:
     """Return two channels of one kind, each with its own queue and sender."""
     channels = [
         Channel(
@@ -117,8 +119,13 @@ def traffic(draw: Any) -> list[dict[str, int]]:
 
 
 def run(
-    actor: ChannelActor, messages: list[dict[str, int]], *, outage: tuple[int, int] | None,
-    early: bool, order: np.random.Generator | None, n_ticks: int = 8,
+    actor: ChannelActor,
+    messages: list[dict[str, int]],
+    *,
+    outage: tuple[int, int] | None,
+    early: bool,
+    order: np.random.Generator | None,
+    n_ticks: int = 8,
 ) -> dict[int, tuple[int, int, int]]:
     """Run the role tick by tick; return (status, sent, arrived) by message.
 

@@ -46,7 +46,8 @@ def random_rows() -> Row:
 
 
 OPTIONS: dict[str, dict[str, int]] = {
-    "allowance_used": {"percent": 80}, "cart_visit": {"kind": 2}, "low_balance": {"floor_minor": 1000},
+    "allowance_used": {"percent": 80}, "cart_visit": {"kind": 2},
+    "low_balance": {"floor_minor": 1000},
     "return_after_silence": {"days": 30}, "service_failures": {"count": 3},
     "topup_start": {"below_minor": 1000}, "usage_trend": {"factor_percent": 250, "mb_min": 400},
 }  # fmt: skip
@@ -83,9 +84,7 @@ def hits() -> dict[str, np.ndarray]:
         return n
 
     out = Columns(HIT, N * len(chain))
-    n = kernel(ask_all, cache=False)(
-        random_rows(), options_table(chain), len(SIGNALS), out.view
-    )
+    n = kernel(ask_all, cache=False)(random_rows(), options_table(chain), len(SIGNALS), out.view)
     table = {name: a[:n] for name, a in out.arrays.items()}
     for index, rule in enumerate(chain):
         mine = table["trigger"] == index

@@ -111,7 +111,9 @@ def test_an_inert_offer_moves_nobody(name: str) -> None:
     assert same_rows(use_cases_by_name(other), use_cases_by_name(pushy(1, True)))
     index = other.world.labels["use_case"].index(name)
     assert other.totals["decisions"][index, m.NOT_ELIGIBLE] > 0
-    assert other.totals["decisions"][index].sum() == other.totals["decisions"][index, m.NOT_ELIGIBLE]
+    assert (
+        other.totals["decisions"][index].sum() == other.totals["decisions"][index, m.NOT_ELIGIBLE]
+    )
 
 
 def test_an_inert_offer_moves_no_price() -> None:
@@ -163,7 +165,8 @@ PACK = {"price_minor": 4000, "list_price_minor": 5000, "unit_cost_minor": 300}
 OTHERS = ("airport_roaming_pack", "low_balance_credit", "mall_coupon", "plan_limit_pack",
           "return_gift", "service_apology", "traffic_data_pack")  # fmt: skip
 PROOF = {
-    "title": "a data pack for everyone", "when": {"cart_visit": {"kind": 1}}, "eligible": {"tenure_days_min": 0},
+    "title": "a data pack for everyone", "when": {"cart_visit": {"kind": 1}},
+    "eligible": {"tenure_days_min": 0},
     "product": {"kind": "data_pack", "data_mb": 100, "valid_days": 1, **PACK},
     "truth": {"category": "data", "b0": 0.0, "match": 1.0},
     "treatments": [{"channel": "sms"}],
@@ -188,7 +191,8 @@ LAW_2 = {
         "offers": {CASE: PROOF} | {name: {"eligible": {"nobody": True}} for name in OTHERS},
         # No allowance, no notices, money for everything: the account answers nothing back.
         "tariffs": {"mass_postpaid": {
-            "credit_limit_minor": 100_000_000, "data_mb": 0, "fee_minor": 0, "after_limit": "charge",
+            "credit_limit_minor": 100_000_000, "data_mb": 0, "fee_minor": 0,
+            "after_limit": "charge",
         }},
     },
 }  # fmt: skip

@@ -42,7 +42,9 @@ def part(columns: Columns, index: np.ndarray) -> Columns:
 
 
 @given(st.integers(1, 40), st.integers(0, 10), st.data())
-def test_a_digest_knows_no_order_and_adds_over_parts(n: int, seed: int, data: st.DataObject) -> None:
+def test_a_digest_knows_no_order_and_adds_over_parts(
+    n: int, seed: int, data: st.DataObject
+) -> None:
     """Any permutation has the same digest; any cut has parts that add up to it, modulo 2**64."""
     columns = filled(n, seed)
     keys = np.arange(n, dtype=np.int64) + 1_000

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sim.control.timeline import Entry, Timeline
-from sim.core.errors import InvariantError
 from sim.core.checks import Equal, Stock, Sum
+from sim.core.errors import InvariantError
 from sim.record.audit import Auditor
 
 MINUTE = 60_000
@@ -16,7 +16,8 @@ MINUTE = 60_000
 def test_a_command_reaches_the_tick_that_contains_its_moment() -> None:
     """An entry at the border belongs to the tick that begins there; each comes once."""
     timeline = Timeline([
-        Entry(15 * MINUTE, "rtm_off", -1, 0), Entry(0, "cell_outage", 4, 99), Entry(29 * MINUTE, "stop", -1, 0),
+        Entry(15 * MINUTE, "rtm_off", -1, 0), Entry(0, "cell_outage", 4, 99),
+        Entry(29 * MINUTE, "stop", -1, 0),
     ])  # fmt: skip
     assert timeline.advance(15 * MINUTE) == (("cell_outage", 4, 99),)
     assert timeline.advance(30 * MINUTE) == (("rtm_off", -1, 0), ("stop", -1, 0))

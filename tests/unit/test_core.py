@@ -31,7 +31,7 @@ from sim.core.registry import Registry
 from sim.core.ticks import Calendar, make_tick
 from sim.core.topology import Edge, Topology, check_contracts
 
-# --- histograms -------------------------------------------------------------------------------
+# --- histograms ------------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(0, 2_000_000_000), min_size=1, max_size=200), st.integers(0, 200))
@@ -96,7 +96,7 @@ def test_tallies_have_the_shape_of_their_dimensions_and_add_up() -> None:
     assert total["plain"][0] == 6 and tally["plain"][0] == 0
 
 
-# --- partitions and hosts -----------------------------------------------------------------------
+# --- partitions and hosts ------------------------------------------------------------------------
 
 
 @given(st.integers(1, 100_000), st.integers(0, 300), st.integers(1, 40))
@@ -118,7 +118,7 @@ def test_every_line_has_one_partition_and_every_partition_one_host(
     assert most <= lines / min(n_hosts, len(partitions)) + 2 * max(sizes)
 
 
-# --- topology -------------------------------------------------------------------------------------
+# --- topology ------------------------------------------------------------------------
 
 ROLES = ("a", "b")
 
@@ -172,7 +172,7 @@ def test_the_roles_of_the_twin_fit_its_edges() -> None:
             check_contracts(fewer, consumes, produces)
 
 
-# --- registry -------------------------------------------------------------------------------------
+# --- registry ------------------------------------------------------------------------
 
 
 def test_a_registry_keeps_names_apart_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_a_scan_imports_every_module_of_a_package() -> None:
     assert package.registry() is package.registry()
 
 
-# --- ticks ------------------------------------------------------------------------------------------
+# --- ticks ------------------------------------------------------------------------
 
 
 def test_ticks_cover_a_run_and_know_local_days() -> None:
@@ -237,7 +237,7 @@ def test_each_dawn_falls_into_one_tick_whatever_its_length(tick_s: int) -> None:
                      (286, [0, 1])]  # fmt: skip
 
 
-# --- errors -------------------------------------------------------------------------------------------
+# --- errors ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -42,13 +42,15 @@ print(upper.run(7), sum(upper.run.stats.cache_hits.values()))
 
 def run(folder: Path) -> list[int]:
     """Run the two modules in a process of their own; return (result, hits of the cache)."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "TWIN_DEBUG")}
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "TWIN_DEBUG")
+    }
     root = str(Path(module.__file__).resolve().parents[2])
     environment["PYTHONPATH"] = os.pathsep.join([str(folder), root])
     environment["NUMBA_CACHE_DIR"] = str(folder / "cache")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, cwd=folder, capture_output=True, text=True,
-        check=True, timeout=100,
+        [sys.executable, "-c", PROGRAM], env=environment, cwd=folder, capture_output=True,
+        text=True, check=True, timeout=100,
     )  # fmt: skip
     return [int(word) for word in done.stdout.split()]
 
@@ -59,7 +61,7 @@ def write(folder: Path, *, decorator: str = "kernel", constant: int = 0, factor:
     (folder / "lower.py").write_text(textwrap.dedent(text))
 
 
-@pytest.mark.parametrize("decorator", ["kernel", "hot"])
+@pytest.mark.parametrize("decorator", ["kernel", pytest.param("hot", marks=pytest.mark.slow)])
 def test_the_cache_notices_a_change_in_an_imported_kernel(tmp_path: Path, decorator: str) -> None:
     """An unchanged pair is taken from the cache; a new helper or constant gives the new result.
 
@@ -78,12 +80,12 @@ def test_the_cache_notices_a_change_in_an_imported_kernel(tmp_path: Path, decora
 
 
 def test_a_source_hash_covers_what_a_kernel_reaches() -> None:
-    """Two functions of one text but different helpers, constants or arrays have different hashes."""
+    """One text but other helpers, constants or arrays: another hash."""
 
     def make(**names: Any) -> Any:
         space = dict(names)
         code = compile("def f(x):\n    return g(x) + c", __file__, "exec")
-        exec(code, space)  # noqa: S102 - three lines of our own
+        exec(code, space)
         return space["f"]
 
     def text(function: Any) -> str:
@@ -155,7 +157,8 @@ def counted(a):
     b = [a, a]
     return b[0]
 counted(np.zeros(3))
-print(len(actor.serve.nopython_signatures), counts_references(actor.serve), counts_references(counted))
+n = len(actor.serve.nopython_signatures)
+print(n, counts_references(actor.serve), counts_references(counted))
 """
     environment = dict(os.environ)
     environment["NUMBA_CACHE_DIR"] = str(tmp_path)

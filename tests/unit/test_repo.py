@@ -18,7 +18,7 @@ import pytest
 PACKAGES = ("sim", "actors", "geo", "scenarios", "dashboard")
 MODULE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 90
-LEFT_OUT = {".git", ".venv", ".cache", "runs", "build", "dist", "__pycache__"}
+LEFT_OUT = {".git", ".venv", ".cache", ".hypothesis", "runs", "build", "dist", "__pycache__"}
 COMPILERS = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil"}
 
 # Written in pieces, so that this file does not find itself.

@@ -37,7 +37,7 @@ def test_philox_gives_the_published_answers(counter, key, answer) -> None:
 
 
 def test_a_draw_is_philox_of_its_key() -> None:
-    """The counter is (entity, epoch, k, 0), the key the seed with the stream mixed into its half."""
+    """The counter is (entity, epoch, k, 0), the key is seed and stream mixed."""
     seed = 0x0123456789ABCDEF
     out = np.zeros(4, np.uint32)
     mixed = (seed >> 32) ^ int(rng.stream("home"))
