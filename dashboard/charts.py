@@ -39,8 +39,6 @@ DARK = {
 }  # fmt: skip
 """What each colour of the report becomes on a dark page."""
 LIGHT = {PAPER: CLEAR}
-HALF_HEIGHT_MAX = 420
-"""Figures up to this height, px, stand two in a row."""
 
 
 def is_dark() -> bool:
@@ -73,8 +71,8 @@ def draw(figure: go.Figure, caption: str, *, key: str) -> None:
     )  # fmt: skip
 
 
-def show(section: Section, *, key: str, heading: bool = True) -> None:
-    """Show a section of the report: question, sentences, figures two in a row, tables."""
+def show(section: Section, *, key: str, heading: bool = True, in_a_row: int = 2) -> None:
+    """Show a section of the report: question, sentences, figures in rows, tables."""
     if heading:
         st.subheader(section.question, anchor=False)
     for sentence in section.says:
@@ -83,23 +81,20 @@ def show(section: Section, *, key: str, heading: bool = True) -> None:
     for number, (caption, part) in enumerate(section.parts):
         name = f"{key}-{section.name}-{number}"
         if isinstance(part, Table):
-            _row(waiting)
+            _rows(waiting, in_a_row)
             waiting = []
             text_table(part, caption, key=name)
         else:
             waiting.append((caption, part, name))
-    _row(waiting)
+    _rows(waiting, in_a_row)
 
 
-def _row(figures: Sequence[tuple[str, go.Figure, str]]) -> None:
-    for start in range(0, len(figures), 2):
-        pair = figures[start : start + 2]
-        if len(pair) == 2:
-            for column, (caption, figure, name) in zip(st.columns(2), pair, strict=True):
-                with column:
-                    draw(figure, caption, key=name)
-        else:
-            draw(pair[0][1], pair[0][0], key=pair[0][2])
+def _rows(figures: Sequence[tuple[str, go.Figure, str]], in_a_row: int) -> None:
+    for start in range(0, len(figures), in_a_row):
+        row = figures[start : start + in_a_row]
+        for column, (caption, figure, name) in zip(st.columns(len(row)), row, strict=True):
+            with column:
+                draw(figure, caption, key=name)
 
 
 def text_table(table: Table, caption: str, *, key: str) -> None:

@@ -62,8 +62,9 @@ def opened(key: RunKey) -> Run:
 
 @st.cache_data(max_entries=48, show_spinner=False)
 def told(key: RunKey, *names: str) -> list[Section]:
-    """Return sections of the report: the page shows the very figures of the report."""
-    return sections(opened(key), only=names)
+    """Return sections of the report in this order: the page shows the very figures of it."""
+    found = {section.name: section for section in sections(opened(key), only=names)}
+    return [found[name] for name in names]
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

@@ -351,6 +351,8 @@ def build_world(
         billing=scenario.billing, price_level=level, dwell_s=dwell_seconds(scenario.rtm),
         start_quarter=calendar.start_quarter,
     )
+    ids = np.zeros(256, np.uint64)
+    ids[: len(offers)] = [rng.name_id("offer:" + offer.offer) for offer in offers]
     check_contracts(
         TOPOLOGY.check(),
         {r.role: r.consumes for r in (SubscriberActor, BillingActor, RtmActor)},
@@ -361,7 +363,7 @@ def build_world(
         labels=labels,
         clock=Clock(scenario.clock.tick_s * 1000, round(scenario.clock.days * DAY_MS), calendar),
         plan=_plan(scenario, geo, n_lines, sampled),
-        subscribers=SubscriberWorld(scenario.seed, sub_tables, labels, geo.n_cell),
+        subscribers=SubscriberWorld(scenario.seed, sub_tables, labels, geo.n_cell, ids),
         billing=BillingWorld(
             billing_tables(scenario.billing, tariffs=tariffs, offers=offers, price_level=level),
             labels,
@@ -374,7 +376,7 @@ def build_world(
                 start_quarter=calendar.start_quarter,
             ),
             tuple((r.label, r.trigger.name, r.options) for r in bindings.rules),
-            labels, scenario.rtm.enabled, len(offers),
+            labels, scenario.rtm.enabled, len(offers), ids,
         ),
         population=_population_tables(scenario, catalogue, geo, sub_tables),
         channel_tables=channel_tables(

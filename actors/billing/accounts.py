@@ -150,13 +150,13 @@ def give_pack(s, i, sub, ts_ms, kb, valid_s, ev, ne, c):
 
 @kernel
 def buy(s, t, i, sub, tariff, ts_ms, code, ref, price, ev, ne, c):
-    """Sell a product; return (revenue of ours in minor units, next event row).
+    """Sell a product; return (revenue of ours in minor units, next event row); -1: refused.
 
     A coupon is paid at the partner's till: ours is the commission, and no money of the line moves.
     """
     if s.life[i] != m.ACTIVE:
         c.purchases_failed[0] += 1
-        return np.int64(0), note(s, ev, ne, i, sub, ts_ms, m.PURCHASE_FAILED, price, c)
+        return np.int64(-1), note(s, ev, ne, i, sub, ts_ms, m.PURCHASE_FAILED, price, c)
     if code == m.OFFERED and t.case_external[ref]:
         ours = price * t.case_share_q[ref] // 1024
         c.purchases[ref] += 1
@@ -165,7 +165,7 @@ def buy(s, t, i, sub, tariff, ts_ms, code, ref, price, ev, ne, c):
     floor = np.int64(0) if t.prepaid[tariff] else -np.int64(t.credit_limit_minor[tariff])
     if s.balance_minor[i] - price < floor:
         c.purchases_failed[0] += 1
-        return np.int64(0), note(s, ev, ne, i, sub, ts_ms, m.PURCHASE_FAILED, price, c)
+        return np.int64(-1), note(s, ev, ne, i, sub, ts_ms, m.PURCHASE_FAILED, price, c)
     s.balance_minor[i] -= price
     c.main_out_purchase_minor[0] += price
     if code == m.OFFERED:

@@ -10,6 +10,8 @@ from collections import namedtuple
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 
 from actors import messages as m
 from actors.billing.accounts import STOCK, count_stock, credit_all, end_silent
@@ -17,7 +19,7 @@ from actors.billing.rating import rate
 from actors.billing.tables import BillingTables
 from actors.metrics import BILLING_METRICS
 from sim.core.actor import Inbox, Rows, Slice
-from sim.core.columns import Columns, Schema, concat_rows
+from sim.core.columns import Block, Columns, Schema, concat_rows, take_rows
 from sim.core.errors import LimitError
 from sim.core.metrics import Tally, new_tally
 from sim.core.ticks import DAY_MS, Tick
@@ -48,10 +50,12 @@ class BillingActor:
         self._tally = new_tally(BILLING_METRICS, world.labels)
         self._counters = BillingCounters(**self._tally)
         self._events: list[Rows] = []
+        self._early: list[Rows] = []
 
     def begin(self, tick: Tick, inbox: Inbox) -> None:
         """Apply credits, and once a day end the lines that were silent for too long."""
         self._events = []
+        self._early = []
         day = tick.start_ms // DAY_MS
         credits = inbox.rows.get("Credit")
         if credits is not None and len(credits["sub"]):
@@ -61,6 +65,7 @@ class BillingActor:
                 m.CREDIT.tuple_type(**credits), len(credits["sub"]), day, made.view, self._counters,
             )
             self._events.append({name: a[:n] for name, a in made.arrays.items()})
+            self._early = self._events[:]
         if tick.start_ms % DAY_MS == 0 and tick.index > 0:
             self._end_silent(tick, day)
 
@@ -79,6 +84,7 @@ class BillingActor:
         events.n = n
         if n:
             self._events.append(events.copy_rows())
+        self._add_early(part, events)
 
     def finish(self, tick: Tick) -> dict[str, Rows]:
         """Return the account events of the tick, for the people they concern."""
@@ -102,6 +108,10 @@ class BillingActor:
         """Return the columns that the role owns."""
         return {"BillingState": self.columns}
 
+    def pool_digests(self) -> dict[str, int]:
+        """Return nothing: the role holds no pool."""
+        return {}
+
     def nbytes(self) -> int:
         """Return the bytes of the state."""
         return self.columns.nbytes
@@ -114,6 +124,16 @@ class BillingActor:
         """Go back to a snapshot."""
         self.columns.restore(saved["state"])
 
+    def _add_early(self, part: Slice, events: Block) -> None:
+        """Put what happened before the rows of the tick into the slice of its lines."""
+        first, last = self.first + part.first, self.first + part.last
+        early = concat_rows(m.ACCOUNT_EVENT, self._early)
+        mine = np.flatnonzero((early["sub"] >= first) & (early["sub"] < last))
+        if len(mine) == 0:
+            return
+        rows = concat_rows(m.ACCOUNT_EVENT, [take_rows(early, mine), events.copy_rows()])
+        events.fill(take_rows(rows, np.lexsort((rows["ts_ms"], rows["sub"]))))
+
     def _end_silent(self, tick: Tick, day: int) -> None:
         step = 65_536
         for first in range(0, self.columns.n, step):
@@ -125,5 +145,6 @@ class BillingActor:
             )
             if n:
                 self._events.append({name: a[:n].copy() for name, a in made.arrays.items()})
+                self._early.append(self._events[-1])
 
 

@@ -217,7 +217,8 @@ def rate_row(s, t, i, sub, tariff, a, r, k, ev, ne, c):
         ne = recharge(s, t, i, sub, tariff, ts_ms, a.units[k], ev, ne, c)
     elif kind == m.PURCHASE:
         charged, ne = buy(s, t, i, sub, tariff, ts_ms, a.code[k], a.ref[k], a.units[k], ev, ne, c)
-        result = m.CHARGED if charged > 0 else (m.FREE if a.units[k] == 0 else m.DENIED)
+        result = m.CHARGED if charged > 0 else (m.FREE if charged == 0 else m.DENIED)
+        charged = max(charged, 0)
     elif kind == m.LOCATION and s.life[i] == m.RESERVED:
         ne = start_line(s, t, i, sub, tariff, ts_ms, ev, ne, c)
     r.charged_minor[k] = charged

@@ -81,7 +81,9 @@ class ChannelActor:
         reset(self._tally)
         for verb, channel, until_ms in commands:
             if verb == "channel_outage":
-                self.dark[channel] = (tick.start_ms, until_ms)
+                going_on = self.dark[channel, 1] > tick.start_ms
+                begin = self.dark[channel, 0] if going_on else tick.start_ms
+                self.dark[channel] = (begin, max(until_ms, self.dark[channel, 1]))
         if len(intents["sub"]):
             offered = np.bincount(intents["channel"], minlength=self.n_channels)
             self._counters.channel_offered[: self.n_channels] += offered[: self.n_channels]

@@ -50,6 +50,7 @@ class RtmWorld:
     labels : labels of metric dimensions
     enabled : False sees everything and decides nothing
     n_cases : use cases of the run
+    case_ids : (256,) uint64, name id of each use case, for digests; 0 beyond
     """
 
     tables: RtmTables
@@ -57,6 +58,7 @@ class RtmWorld:
     labels: dict[str, tuple[str, ...]]
     enabled: bool
     n_cases: int
+    case_ids: np.ndarray
 
 
 @functools.lru_cache(maxsize=8)
@@ -84,6 +86,7 @@ class RtmActor:
         self.first = first
         self.profile = profile
         self.columns = state
+        self.columns.ids = world.case_ids
         self.enabled = world.enabled
         self.scan = scan_for(world.rules)
         self.pool = Columns(EXPERIMENT, 1024)
@@ -158,6 +161,10 @@ class RtmActor:
     def state(self) -> dict[str, Columns]:
         """Return the columns that the role owns."""
         return {"RtmState": self.columns}
+
+    def pool_digests(self) -> dict[str, int]:
+        """Return the digest of the horizons that are open."""
+        return {"Experiment": self.pool.digest_rows(self.n_pool, self.world.case_ids)}
 
     def nbytes(self) -> int:
         """Return the bytes of state and pools."""

@@ -35,7 +35,7 @@ STATE = Schema(
         Field("work_fence", "i2", "1", "geofence of long daytime stays: staff; -1 none"),
         Field("failures", "u1", "1", "failed uses in the window"),
         Field("failures_s", "i4", "s", "first failure of the window"),
-        Field("recent_case", "u1", "1", "use cases of the latest contacts; 255 none", LANES),
+        Field("recent_case", "u1", "1", "use cases of the latest contacts; 255 none", LANES, named=True),
         Field("recent_day", "u1", "days", "days of the latest contacts, modulo 256", LANES),
         Field("owned_day", "i2", "days", "day until which bought data lasts"),
         Field("flags", "u1", "bits", "consent, app, black list, control, alive, dwelt"),
@@ -50,7 +50,7 @@ EXPERIMENT = Schema(
     "Experiment",
     (
         Field("sub", "i4", "1", "global id of the line"),
-        Field("use_case", "i2", "1", "use case that won"),
+        Field("use_case", "i2", "1", "use case that won", named=True),
         Field("arm", "u1", "code", "0 treated, 1 withheld"),
         Field("bought", "u1", "flag", "1 once the line bought in the category"),
         Field("margin_minor", "i4", "minor", "running margin at the decision"),

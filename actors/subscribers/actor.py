@@ -46,12 +46,14 @@ class SubscriberWorld:
     tables : `SubscriberTables`
     labels : labels of metric dimensions
     n_cells : radio cells
+    case_ids : (n,) uint64, name id of each use case, for digests
     """
 
     seed: int
     tables: SubscriberTables
     labels: dict[str, tuple[str, ...]]
     n_cells: int
+    case_ids: np.ndarray
 
 
 def pool_capacity(n_lines: int) -> int:
@@ -90,10 +92,14 @@ class SubscriberActor:
         self.load = load
 
     def begin(self, tick: Tick, inbox: Inbox) -> None:
-        """Hear messages, heed the account, score believed visits, plan the day."""
+        """Heed the account, hear messages, score believed visits, plan the day.
+
+        The account comes first: what happened to it may have woken the very need that a message
+        about it answers.
+        """
         self._quality = Quality(**inbox.arrays["CellQuality"])
-        self._hear(inbox.rows.get("Delivery"), tick)
         self._heed(inbox.rows.get("AccountEvent"))
+        self._hear(inbox.rows.get("Delivery"), tick)
         self._score(inbox.rows.get("Detection"))
         for epoch, regions in tick.dawns:
             weekday = int(tick.weekdays[int(np.argmax(regions)), epoch - tick.start_ms // 900_000])
@@ -159,9 +165,9 @@ class SubscriberActor:
         for name, array in saved["pool"].items():
             self.pool[name][: self.n_pool] = array
 
-    def pool_digest(self) -> int:
+    def pool_digests(self) -> dict[str, int]:
         """Return the digest of the answers that are held."""
-        return digest_pool(self.pool, self.n_pool)
+        return {"Exposure": self.pool.digest_rows(self.n_pool, self.world.case_ids)}
 
     def _hear(self, rows: Rows | None, tick: Tick) -> None:
         n = 0 if rows is None else len(rows["sub"])
@@ -204,15 +210,3 @@ class SubscriberActor:
         for array in due.values():
             array[:n] = array[:n][order]
         self._n_due, self._due_at = n, 0
-
-
-def digest_pool(pool: Columns, n: int) -> int:
-    """Return the order-free digest of the filled rows of a pool keyed by (sub, time)."""
-    filled = Columns(pool.schema, n)
-    for name, array in filled.arrays.items():
-        array[...] = pool[name][:n]
-    keys = filled["sub"].astype(np.int64) * 4_000_000_007 + filled["ts_ms"]
-    return filled.digest(keys)
-
-
-

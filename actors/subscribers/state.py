@@ -53,7 +53,7 @@ EXPOSURE = Schema(
     "Exposure",
     (
         Field("sub", "i4", "1", "global id of the line"),
-        Field("use_case", "i2", "1", "offer of the message"),
+        Field("use_case", "i2", "1", "offer of the message", named=True),
         Field("action", "u1", "code", "accept, click or opt_out"),
         Field("need_born_s", "i4", "s", "birth of the want that it answers; `LONG_AGO_S` none"),
         Field("ts_ms", "i8", "ms", "moment of the answer"),

@@ -17,7 +17,8 @@ def page(key: RunKey) -> None:
         st.info("These figures are computed when the run is complete.")
         return
     for section in queries.told(key, "latency", "channels", "busy-hour", "quests"):
-        charts.show(section, key="engine")
+        # Percentiles carry texts at their ends, which need the whole width.
+        charts.show(section, key="engine", in_a_row=1 if section.name == "latency" else 2)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ NOTHING = "nothing"
 
 @frame.page("Map", "Where was it busy, and where does the engine know who is there?")
 def page(key: RunKey) -> None:
-    """Show the territory in an hour, a chosen cell's day, full cells and geofences."""
+    """Show the territory in an hour, a chosen cell's day, and the geofences."""
     hexes = queries.hexes(key)
     hours = queries.hours(key)
     if hexes.empty and queries.cells(key, None).empty:
@@ -29,7 +29,7 @@ def page(key: RunKey) -> None:
     _cell(key, chosen)
     table = cells.drop(columns=["hour", "fence"], errors="ignore")
     if queries.opened(key).kpis:
-        for section in queries.told(key, "busy-hour", "geofences"):
+        for section in queries.told(key, "geofences"):
             charts.show(section, key="map")
     with st.expander("Every cell in the chosen hour"):
         charts.data_table(

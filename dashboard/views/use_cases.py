@@ -45,8 +45,8 @@ def page(key: RunKey) -> None:
         )
     charts.data_table(
         table(cases), "Every use case in figures", key="use-cases", columns=_columns(currency),
-        note=f"Uplift, low, high and truth: margin in {currency} per 1,000 winners; low and high are "
-        "the ends of the 95 % interval. Booked margin counts buyers that "
+        note=f"Uplift, low, high and truth: margin in {currency} per 1,000 winners; low and high "
+        "are the ends of the 95 % interval. Booked margin counts buyers that "
         "would have bought anyway; the truth is known to the twin alone.",
     )  # fmt: skip
     _funnel(key, cases)

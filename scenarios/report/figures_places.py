@@ -323,6 +323,6 @@ def money(charging: Mapping[str, Any], cost_minor: Mapping[str, int], currency: 
     top, low = max([0, *known.values()]), min([0, *known.values()])
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(
-        title=f"{currency}, VAT included", range=[low * 1.25 - top * 0.06, top * 1.18]
+        title=f"{currency}, VAT included", range=[low * 1.25 - top * 0.12, top * 1.18]
     )
     return style(figure, height=120 + 32 * len(known))

@@ -90,6 +90,10 @@ class Actor(Protocol):
         """Return the columns that the role owns, by name."""
         ...
 
+    def pool_digests(self) -> dict[str, int]:
+        """Return the order-free digest of each pool of rows that the role holds, by name."""
+        ...
+
     def snapshot(self) -> dict[str, Any]:
         """Return everything needed to go on from here: arrays and numbers only."""
         ...

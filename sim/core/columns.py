@@ -24,7 +24,8 @@ class Field:
 
     `labels` makes it a matrix with one named lane for each label (a use case, a need); digests
     use the label, so that a new lane moves no other number.  A transient column (scratch that a
-    tick rebuilds) is neither saved nor part of a digest.
+    tick rebuilds) is neither saved nor part of a digest.  A `named` column holds dense indices of
+    catalogue entries: a digest takes the entries' name ids, so that a new entry moves nothing.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Field:
     doc: str
     labels: tuple[str, ...] = ()
     transient: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Columns:
     def __init__(self, schema: Schema, n: int) -> None:
         self.schema = schema
         self.n = n
+        self.ids: np.ndarray | None = None
         self.arrays: dict[str, np.ndarray] = {}
         for f in schema.fields:
             shape = (n, len(f.labels)) if f.labels else (n,)
@@ -139,8 +142,18 @@ class Columns:
             ]
             for name, lane in lanes:
                 code = np.uint64(name_id(f"{self.schema.name}.{name}"))
-                total += int(_digest(code, keys, _as_int(lane), stride, phase))
+                values = lane if not f.named or self.ids is None else self.ids[lane]
+                total += int(_digest(code, keys, _as_int(values), stride, phase))
         return total & 0xFFFFFFFFFFFFFFFF
+
+    def digest_rows(self, n: int, ids: np.ndarray) -> int:
+        """Return the order-free digest of the first `n` rows of a pool with a `sub` column."""
+        filled = Columns(self.schema, n)
+        filled.ids = ids
+        for name, array in filled.arrays.items():
+            array[...] = self.arrays[name][:n]
+        time = filled.arrays["ts_ms"] if "ts_ms" in filled.arrays else filled.arrays["end_ms"]
+        return filled.digest(filled.arrays["sub"].astype(np.int64) * 4_000_000_007 + time)
 
 
 def _as_int(lane: np.ndarray) -> np.ndarray:

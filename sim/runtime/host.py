@@ -126,11 +126,15 @@ class Host:
         return result
 
     def digest(self, stride: int = 1, phase: int = 0) -> dict[str, int]:
-        """Return the order-free digest of every role's columns, pools and waiting rows."""
+        """Return the order-free digest of every role's columns, and of its pools where every
+        line is digested."""
         total: dict[str, int] = {}
         for partition, roles in zip(self.partitions, self.roles, strict=True):
             keys = np.arange(partition.first, partition.last, dtype=np.int64)
             for role in roles:
+                pools = role.pool_digests() if stride == 1 else {}
+                for name, value in pools.items():
+                    total[name] = (total.get(name, 0) + value) & 0xFFFFFFFFFFFFFFFF
                 for name, columns in role.state().items():
                     value = columns.digest(keys, stride=stride, phase=phase)
                     total[name] = (total.get(name, 0) + value) & 0xFFFFFFFFFFFFFFFF

@@ -221,13 +221,13 @@ class Twin:
             self.pay_fee(x, ts_ms // 1000)
 
     def buy(self, x: Line, ts_ms: int, code: int, ref: int, price: int) -> int:
-        """Sell a product and return our revenue; a coupon is paid at the partner's till."""
+        """Sell a product and return our revenue (-1 refused); a coupon is paid at the partner's till."""
         offer = self.offers[ref] if code == m.OFFERED else None
         coupon = offer is not None and offer.product.kind == "coupon"
         short = not coupon and x.balance - price < self.floor(x)
         if x.life != m.ACTIVE or short:
             self.note(x, ts_ms, m.PURCHASE_FAILED, price)
-            return 0
+            return -1
         if coupon:
             return price * round(offer.product.partner_share * 1024) // 1024
         x.balance -= price
@@ -265,7 +265,8 @@ class Twin:
             charged = -units
         elif kind == m.PURCHASE:
             charged = self.buy(x, ts_ms, code, ref, units)
-            result = m.CHARGED if charged > 0 else m.FREE if units == 0 else m.DENIED
+            result = m.CHARGED if charged > 0 else m.FREE if charged == 0 else m.DENIED
+            charged = max(charged, 0)
         elif kind == m.LOCATION and x.life == m.RESERVED:
             x.life = m.ACTIVE
             x.cycle_s = ts_ms // 1000 + x.tariff.period_days * 86_400
