@@ -26,7 +26,9 @@ CELLS_MAX = 12_000
 """Cells that are sent to the browser; where there are more, they are gathered in squares."""
 SQUARES = 160
 """Such squares along a side of the territory."""
-NAMES_MAX = 40
+NAMES_MAX = 30
+NAME_PIXELS = (6.6, 18)
+"""Width of a letter and height of the name of a fence."""
 WIDTH, HEIGHT = 1_000, 600
 TILE = 512
 """Pixels of the whole world at zoom 0."""
@@ -133,8 +135,9 @@ def coarsened(hexes: Frame, at_most: int = HEXES_MAX) -> tuple[Frame, int, int]:
 def hex_layer(hexes: Frame, measure: Measure, *, dark: bool) -> tuple[pdk.Layer, Scale]:
     """Return the hexes in shades of grey, on a logarithmic scale, and what the shades mean."""
     values = hexes[measure.column].to_numpy(float)
-    top = max(float(np.quantile(values, 0.99)), 1.0) if len(values) else 1.0
-    share = np.log1p(values) / math.log1p(top)
+    low, top = (float(np.quantile(values, q)) for q in (0.05, 0.995))
+    top = max(top, low + 1)
+    share = (np.log1p(values) - math.log1p(low)) / (math.log1p(top) - math.log1p(low))
     colours = colourscale("ground", dark=dark)
     rows = pd.DataFrame({
         "hex": [f"{h:x}" for h in hexes["hex_id"].tolist()],
@@ -145,7 +148,7 @@ def hex_layer(hexes: Frame, measure: Measure, *, dark: bool) -> tuple[pdk.Layer,
         "H3HexagonLayer", rows, id="hexes", get_hexagon="hex", get_fill_color="rgba",
         extruded=False, stroked=False, pickable=True, auto_highlight=True,
     )  # fmt: skip
-    return layer, Scale(f"{measure.title} (logarithmic)", "0", count(top), colours)
+    return layer, Scale(f"{measure.title} (logarithmic)", count(low), count(top), colours)
 
 
 def gathered(cells: Frame) -> Frame:
@@ -206,7 +209,9 @@ def _tips(cells: Frame, measure: Measure, values: np.ndarray) -> list[str]:
     ]
 
 
-def fence_layers(fences: Mapping[str, Any] | None, *, dark: bool) -> list[pdk.Layer]:
+def fence_layers(
+    fences: Mapping[str, Any] | None, view: pdk.ViewState, *, dark: bool
+) -> list[pdk.Layer]:
     """Return outlines and names of geofences."""
     shapes: list[dict[str, Any]] = []
     names: list[dict[str, Any]] = []
@@ -221,7 +226,7 @@ def fence_layers(fences: Mapping[str, Any] | None, *, dark: bool) -> list[pdk.La
             names.append({"position": [float(ring[:, 0].mean()), float(ring[:, 1].max())],
                           "name": str(facts.get("name", "")), "tip": tip,
                           "size": float(np.prod(np.ptp(ring[:, :2], axis=0)))})  # fmt: skip
-    names = sorted(names, key=lambda row: -row["size"])[:NAMES_MAX]
+    names = _apart(sorted(names, key=lambda row: -row["size"]), view)
     return [
         pdk.Layer(
             "PolygonLayer", shapes, id="fences", get_polygon="polygon", filled=True,
@@ -235,10 +240,29 @@ def fence_layers(fences: Mapping[str, Any] | None, *, dark: bool) -> list[pdk.La
             character_set=String("auto"),
             font_family=String("Source Sans, sans-serif"),
             font_weight=600, background=True,
-            extensions=[{"@@type": "CollisionFilterExtension"}], collision_group=String("names"),
             get_background_color=[15, 19, 24, 190] if dark else [255, 255, 255, 205],
         ),
     ]  # fmt: skip
+
+
+def _apart(names: list[dict[str, Any]], view: Any) -> list[dict[str, Any]]:
+    """Return the names that do not cover one another in the first view; the largest win."""
+    pixels = TILE * 2**view.zoom / 360
+    tall = pixels / max(math.cos(math.radians(view.latitude)), 0.05)
+    kept: list[dict[str, Any]] = []
+    for row in names:
+        x, y = row["position"]
+        clear = all(
+            abs(y - other["position"][1]) * tall > NAME_PIXELS[1]
+            or abs(x - other["position"][0]) * pixels
+            > NAME_PIXELS[0] * (len(row["name"]) + len(other["name"])) / 2
+            for other in kept
+        )
+        if row["name"] and clear:
+            kept.append(row)
+        if len(kept) == NAMES_MAX:
+            break
+    return kept
 
 
 def _polygons(geometry: Mapping[str, Any]) -> list[Any]:

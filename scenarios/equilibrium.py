@@ -50,11 +50,18 @@ def pilot_of(loaded: Any) -> Any:
     """Return the pilot's scenario: the same world, a few lines, no timeline, no congestion."""
     pop = loaded.model.population
     return loaded.with_(
-        subscribers=pop.donors, days=float(pop.donor_days), tick_s=PILOT_TICK_S,
+        subscribers=pop.donors,
+        days=float(pop.donor_days),
+        tick_s=PILOT_TICK_S,
         **{
-            "seed": name_id("pilot"), "timeline": [], "population.represents": 1,
-            "rtm.withhold": [], "rtm.enabled": True, "placement.partitions": 0,
-            "record.watch": [], "record.sample": 0.0,
+            "seed": name_id("pilot"),
+            "timeline": [],
+            "population.represents": 1,
+            "rtm.withhold": [],
+            "rtm.enabled": True,
+            "placement.partitions": 0,
+            "record.watch": [],
+            "record.sample": 0.0,
         },
     )
 
@@ -62,7 +69,9 @@ def pilot_of(loaded: Any) -> Any:
 def cache_key(loaded: Any, pilot: Any) -> str:
     """Return the key of a pilot: what it is made of, and the code that makes it."""
     digest = hashlib.sha256()
-    model = pilot.model.model_dump(mode="json", exclude={"placement", "record", "title", "question"})
+    model = pilot.model.model_dump(
+        mode="json", exclude={"placement", "record", "title", "question"}
+    )
     represents = loaded.model.population.represents or loaded.model.population.subscribers
     digest.update(json.dumps([model, represents], sort_keys=True).encode())
     root = Path(__file__).parent.parent

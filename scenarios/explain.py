@@ -20,8 +20,8 @@ from actors.cells.actor import FULL
 from actors.profile import AGE_BANDS, APP, CONSENT, CONTROL, DEVICES, PREPAID
 from actors.rtm.params import SEGMENTS
 from scenarios.equilibrium import equilibrium
+from scenarios.placing import timeline_entries
 from scenarios.runner import run as run_scenario
-from scenarios.runner import timeline_entries
 from scenarios.world import World, build_world, load_geography
 from sim.control.timeline import Timeline
 from sim.core.errors import InvariantError, ScenarioError
@@ -99,9 +99,13 @@ def _tell(
     n = prove(lived.get("activity", {}), tables["activity"], world)
     profile = _profile(host, world)
     return Explanation(
-        sub, name or Path(path).name, recorded,
-        f"lived again alone: {n} rows, every one as recorded", profile,
-        _day(world, tables), _decisions(world, tables),
+        sub,
+        name or Path(path).name,
+        recorded,
+        f"lived again alone: {n} rows, every one as recorded",
+        profile,
+        _day(world, tables),
+        _decisions(world, tables),
     )
 
 
@@ -160,7 +164,9 @@ def live_alone(
     kept: dict[str, list[dict[str, np.ndarray]]] = {}
     for index in range(world.clock.n_ticks):
         tick = make_tick(
-            index, tick_ms=world.clock.tick_ms, end_ms=world.clock.end_ms,
+            index,
+            tick_ms=world.clock.tick_ms,
+            end_ms=world.clock.end_ms,
             calendar=world.clock.calendar,
         )
         commands = timeline.advance(tick.end_ms)

@@ -110,7 +110,9 @@ class PlacementParams(Params):
     groups: tuple[tuple[str, ...], ...] = (("subscribers", "billing", "rtm"),)
     ray_address: str = Field("", description="address of a running cluster; empty: our own")
     answer_s: float = Field(
-        default=600, gt=0, le=86_400,
+        default=600,
+        gt=0,
+        le=86_400,
         description="ray: a host that has not answered a call by then is taken for dead, s",
     )
     checkpoint_s: float = Field(

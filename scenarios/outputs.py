@@ -86,7 +86,8 @@ def geography_tables(world: World, recorder: Recorder, folder: Any) -> None:
     kinds = ("mall", "airport", "shop")
     features = [
         {
-            "type": "Feature", "geometry": shape,
+            "type": "Feature",
+            "geometry": shape,
             "properties": {"name": name, "kind": kinds[int(kind)], "synthetic": bool(made)},
         }
         for name, kind, made, shape in zip(
@@ -103,7 +104,9 @@ def case_infos(loaded: Any) -> dict[str, CaseInfo]:
     vat, level = loaded.model.billing.vat, loaded.model.money.price_level
     return {
         name: CaseInfo(
-            group=offer.group, title=offer.title, service=offer.policy.service,
+            group=offer.group,
+            title=offer.title,
+            service=offer.policy.service,
             # A coupon is counted as our commission already.
             revenue_share=1.0 if offer.product.kind == "coupon" else 1 - vat,
             unit_cost_minor=round(offer.product.unit_cost_minor * level),
@@ -120,23 +123,34 @@ def run_context(
     scenario = loaded.model
     hour, minute = scenario.clock.start.split("T")[1].split(":")
     context = Context(
-        sim_ms=world.clock.end_ms, tick_s=scenario.clock.tick_s,
+        sim_ms=world.clock.end_ms,
+        tick_s=scenario.clock.tick_s,
         start_hour=int(hour) + int(minute) / 60,
-        subscribers=scenario.population.subscribers, cells=world.plan.n_cells,
-        represents=scenario.population.represents, currency=scenario.money.currency,
-        vat=scenario.billing.vat, horizon_days=scenario.subscribers.answers.horizon_days,
+        subscribers=scenario.population.subscribers,
+        cells=world.plan.n_cells,
+        represents=scenario.population.represents,
+        currency=scenario.money.currency,
+        vat=scenario.billing.vat,
+        horizon_days=scenario.subscribers.answers.horizon_days,
         universal_control_percent=scenario.rtm.universal_control_percent,
         use_cases=case_infos(loaded),
     )
     stocks = {
         **ledger,
-        "active": ledger["accounts_active"], "active_start": opening["accounts_active"],
-        "suspended": ledger["accounts_suspended"], "churned": ledger["accounts_churned"],
+        "active": ledger["accounts_active"],
+        "active_start": opening["accounts_active"],
+        "suspended": ledger["accounts_suspended"],
+        "churned": ledger["accounts_churned"],
         "reserved": ledger["accounts_reserved"],
-        "satisfaction_sum_q": ledger["satisfaction_q"] * ledger["accounts_active"]
+        "satisfaction_sum_q": ledger["satisfaction_q"]
+        * ledger["accounts_active"]
         // max(ledger["lines"], 1),
     }
     return kpis(
-        recorder.totals, world.labels, context=context, stocks=stocks,
-        per_tick=recorder.series(PER_TICK), per_hour=recorder.series(PER_HOUR, every_ms=HOUR_MS),
+        recorder.totals,
+        world.labels,
+        context=context,
+        stocks=stocks,
+        per_tick=recorder.series(PER_TICK),
+        per_hour=recorder.series(PER_HOUR, every_ms=HOUR_MS),
     )

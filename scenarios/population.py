@@ -141,8 +141,14 @@ def silences(
 
 
 def rough_billing(
-    seed: int, first: int, profile: Columns, tables: Any, month: np.ndarray,
-    activity: np.ndarray, reserved: np.ndarray, population: PopulationTables,
+    seed: int,
+    first: int,
+    profile: Columns,
+    tables: Any,
+    month: np.ndarray,
+    activity: np.ndarray,
+    reserved: np.ndarray,
+    population: PopulationTables,
 ) -> Columns:
     """Return a rough start of the accounts: phases uniform, balances between two recharges.
 
@@ -160,7 +166,8 @@ def rough_billing(
     spending = month[tariff, activity]
     prepaid = tables.prepaid[tariff]
     state["balance_minor"][:] = np.where(
-        prepaid, tables.low_minor + (share[:, 1] * spending * 0.6).astype(np.int64),
+        prepaid,
+        tables.low_minor + (share[:, 1] * spending * 0.6).astype(np.int64),
         -(spending * (1 - left) * 0.5).astype(np.int64),
     )
     keep = np.clip(left + 0.3 * (share[:, 2] - 0.3), 0, 1)
@@ -178,7 +185,11 @@ def rough_billing(
 
 
 def fresh_rtm(
-    seed: int, first: int, profile: Columns, state: Columns, tables: PopulationTables,
+    seed: int,
+    first: int,
+    profile: Columns,
+    state: Columns,
+    tables: PopulationTables,
     reserved: np.ndarray,
 ) -> Columns:
     """Return the live profile as the engine had learned it before the start.
@@ -212,8 +223,15 @@ def fresh_rtm(
 
 
 def copy_donors(
-    seed: int, first: int, profile: Columns, subscribers: Columns, billing: Columns,
-    engine: Columns, donors: Donors, tables: PopulationTables, reserved: np.ndarray,
+    seed: int,
+    first: int,
+    profile: Columns,
+    subscribers: Columns,
+    billing: Columns,
+    engine: Columns,
+    donors: Donors,
+    tables: PopulationTables,
+    reserved: np.ndarray,
 ) -> None:
     """Overwrite the changing columns of lines by those of donors of their stratum, in place.
 
@@ -251,7 +269,12 @@ def settle(s, t, seed, lo):
 
 
 def plan_first_day(
-    seed: int, first: int, profile: Columns, state: Columns, tables: Any, calendar: Calendar,
+    seed: int,
+    first: int,
+    profile: Columns,
+    state: Columns,
+    tables: Any,
+    calendar: Calendar,
     counters: Any,
 ) -> None:
     """Give every line the diary of the day that the start falls into, unless it dawns at once."""

@@ -16,23 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from actors import messages as m
 from actors.books import CHECKS
 from actors.metrics import ALL_METRICS
 from scenarios.equilibrium import equilibrium
 from scenarios.outputs import decode_map, geography_tables, recorded_tables, run_context
+from scenarios.placing import make_runtime, timeline_entries
+from scenarios.saving import Saver, identity_of
 from scenarios.world import World, build_world, digest_stride, load_geography
-from sim.control.timeline import Entry, Timeline
+from sim.control.timeline import Timeline
 from sim.core.errors import HostLost, Interrupted, LimitError, ScenarioError, TwinError
-from sim.core.partition import assign_hosts, make_partitions
 from sim.record.folder import RunFolder, resumable
 from sim.record.manifest import Manifest, MemoryMeter
 from sim.record.recorder import Recorder
-from sim.runtime import checkpoint
 from sim.runtime.coordinator import Loop
-from sim.runtime.embedded import EmbeddedRuntime, Runtime
+from sim.runtime.embedded import Runtime
 
 ATTEMPTS_MAX = 3
 """Times that the same tick may lose a host before the run stops."""
@@ -143,7 +141,8 @@ def _open_folder(loaded: Any, *, out: Path | None, runs_dir: Path, resume: bool)
     found = resumable(runs_dir, run_name(loaded))
     if not found:
         raise ScenarioError(
-            "there is no interrupted run of this scenario to resume", file=runs_dir,
+            "there is no interrupted run of this scenario to resume",
+            file=runs_dir,
             expected=f"a folder {run_name(loaded)}.part",
         )
     return RunFolder.resume(found[0])
@@ -169,71 +168,16 @@ def signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def make_runtime(world: World, scenario: Any) -> tuple[Runtime, int, int]:
-    """Return (runtime, partitions, hosts) of a scenario's placement."""
-    placement = scenario.placement
-    hosts = placement.hosts or os.cpu_count() or 1
-    partitions = make_partitions(world.n_lines, placement.partitions)
-    if placement.partitions == 0 and len(partitions) < hosts:
-        partitions = make_partitions(world.n_lines, hosts)
-    shares = assign_hosts(partitions, hosts)
-    if placement.runtime == "ray":
-        from sim.runtime.ray_runtime import RayRuntime
-
-        made: Runtime = RayRuntime(
-            world, shares, address=placement.ray_address, timeout_s=placement.answer_s
-        )
-    elif placement.runtime == "paranoid":
-        from sim.runtime.paranoid import ParanoidRuntime
-
-        made = ParanoidRuntime(world.plan, shares, world.build, world.make_globals())
-    else:
-        made = EmbeddedRuntime(world.plan, shares, world.build, world.make_globals())
-    return made, len(partitions), len(shares)
-
-
-def timeline_entries(world: World, scenario: Any) -> list[Entry]:
-    """Return the commands of a scenario's timeline: places become cells, names indices."""
-    out: list[Entry] = []
-    for item in scenario.timeline:
-        at, until = round(item.at_h * 3_600_000), round(item.at_h * 3_600_000 + item.for_min * 60_000)
-        if item.do == "cell_outage":
-            for cell in cells_near(world, item):
-                out.append(Entry(at, "cell_outage", int(cell), until))
-        elif item.do == "channel_outage":
-            out.append(Entry(at, item.do, world.labels["channel"].index(item.target), until))
-        else:
-            out.append(Entry(at, item.do, 0, until))
-    return out
-
-
-def cells_near(world: World, item: Any) -> np.ndarray:
-    """Return the cells within the radius of a fence or of `lat,lon`."""
-    geo = world.geo
-    if geo is None:
-        raise ScenarioError("an outage needs the geography")
-    if item.near in geo.fence_name:
-        k = geo.fence_name.index(item.near)
-        lat, lon = geo.fence_lat[k], geo.fence_lon[k]
-    else:
-        try:
-            lat, lon = (float(x) for x in item.near.split(","))
-        except ValueError as error:
-            raise ScenarioError(
-                "no such place", path="timeline.near", found=item.near,
-                expected="the name of a geofence, or `lat,lon` in degrees",
-            ) from error
-    scale = np.cos(np.radians(lat))
-    dx = (geo.cell_lon - lon) * scale * 111_320
-    dy = (geo.cell_lat - lat) * 111_320
-    return np.flatnonzero(dx * dx + dy * dy <= item.radius_m**2)
-
-
 class _Job:
     """The phases of one run."""
 
     def __init__(
-        self, loaded: Any, progress: Any, *, stop_at_ms: int | None, live: float | None,
+        self,
+        loaded: Any,
+        progress: Any,
+        *,
+        stop_at_ms: int | None,
+        live: float | None,
         on_tick: Callable[[int, Any, Runtime], None] | None,
     ) -> None:
         self.loaded = loaded
@@ -250,8 +194,7 @@ class _Job:
         self.cpu_s = 0.0
         self.state_bytes = 0.0
         self.done_ms = 0
-        self.events_before = 0
-        self.checks_before = 0
+        self.saver: Saver | None = None
         self.recoveries = 0
 
     def run(self, folder: RunFolder, *, resume: bool) -> Run:
@@ -285,41 +228,60 @@ class _Job:
         return world
 
     def _run(
-        self, folder: RunFolder, world: World, runtime: Runtime, n_partitions: int, n_hosts: int,
-        *, resume: bool,
+        self,
+        folder: RunFolder,
+        world: World,
+        runtime: Runtime,
+        n_partitions: int,
+        n_hosts: int,
+        *,
+        resume: bool,
     ) -> Run:
         scenario = self.scenario
         recorder = Recorder(
-            folder.path, metrics=ALL_METRICS, labels=world.labels, tables=recorded_tables(),
-            decode=decode_map(world.labels), tick_s=scenario.clock.tick_s,
+            folder.path,
+            metrics=ALL_METRICS,
+            labels=world.labels,
+            tables=recorded_tables(),
+            decode=decode_map(world.labels),
+            tick_s=scenario.clock.tick_s,
         )
         self.state_bytes = runtime.state_bytes() / world.n_lines
         self._open_manifest(world, n_partitions, n_hosts)
         first = 0
-        opening = runtime.ledger()
+        saver = self.saver = Saver(
+            folder, world, runtime, recorder, identity_of(self.loaded), runtime.ledger()
+        )
         if resume:
-            first = self._resume(folder, world, runtime, recorder)
-            opening = dict(self._opening)
+            first = saver.resume()
         else:
             geography_tables(world, recorder, folder)
-        self._opening = opening
         save_s = scenario.placement.checkpoint_s
         if save_s < 0:
             save_s = RAY_CHECKPOINT_S if scenario.placement.runtime == "ray" else 0.0
         self.loop = Loop(
-            runtime, world.clock, Timeline(timeline_entries(world, scenario)), CHECKS, recorder,
+            runtime,
+            world.clock,
+            Timeline(timeline_entries(world, scenario)),
+            CHECKS,
+            recorder,
             digest_stride=digest_stride(scenario),
-            save=lambda tick: self._save(folder, world, runtime, recorder, tick),
-            save_every_s=save_s, stop=self.stop.is_set, stop_at_ms=self.stop_at_ms,
+            save=self._save,
+            save_every_s=save_s,
+            stop=self.stop.is_set,
+            stop_at_ms=self.stop_at_ms,
             watch=lambda done, ms, events: self._watch(folder, world, done, ms, events),
-            on_tick=None if self.on_tick is None else (
+            on_tick=None
+            if self.on_tick is None
+            else (
                 lambda index, outcome: self.on_tick(index, outcome, runtime)  # type: ignore[misc]  # checked above
             ),
-            speed=self.live, events=self.events_before,
+            speed=self.live,
+            events=saver.events,
         )
         self._begin(folder, "run")
         began, cpu = time.monotonic(), self.meter.cpu_seconds()
-        complete = self._run_with_recovery(folder, world, runtime, recorder, first)
+        complete = self._run_with_recovery(saver, first)
         self._phase_took("run", began)
         self.cpu_s = self.meter.cpu_seconds() - cpu
         if not complete:
@@ -330,19 +292,22 @@ class _Job:
             )
         return self._write(folder, world, runtime, recorder)
 
-    def _run_with_recovery(
-        self, folder: RunFolder, world: World, runtime: Any, recorder: Recorder, first: int
-    ) -> bool:
+    def _save(self, tick: int) -> None:
+        assert self.loop is not None and self.saver is not None
+        self.saver.save(
+            tick, events=self.loop.events, checks=self.saver.checks + self.loop.n_checks
+        )
+
+    def _run_with_recovery(self, saver: Saver, first: int) -> bool:
         """Run the loop; where a host is lost, take all hosts back to the last checkpoint."""
         assert self.loop is not None
-        start = {"rows": {}, **recorder.state()} if first == 0 else None
-        failed_at = -1
-        attempts = 0
+        start = saver.recorder.state() if first == 0 else None
+        failed_at, attempts = -1, 0
         while True:
             try:
                 return self.loop.run(first)
             except HostLost as error:
-                tick = recorder.tick + 1
+                tick = saver.recorder.tick + 1
                 attempts = attempts + 1 if tick == failed_at else 1
                 failed_at = tick
                 if attempts > ATTEMPTS_MAX:
@@ -351,35 +316,34 @@ class _Job:
                         "checkpoint is intact: go on with --resume once the cause is gone"
                     ) from error
                 self.recoveries += 1
-                runtime.rebuild()
-                first = self._back(folder, world, runtime, recorder, start)
-                self.loop.events = self.events_before
-                self.loop.timeline = Timeline(timeline_entries(world, self.scenario))
+                saver.runtime.rebuild()
+                first = self._back(saver, start)
+                self.loop.events = saver.events
+                self.loop.timeline = Timeline(timeline_entries(saver.world, self.scenario))
 
-    def _back(
-        self, folder: RunFolder, world: World, runtime: Runtime, recorder: Recorder,
-        start: dict[str, Any] | None,
-    ) -> int:
+    @staticmethod
+    def _back(saver: Saver, start: dict[str, Any] | None) -> int:
         """Go back to the newest checkpoint, or to the start; return the first tick to run."""
-        if any(folder.checkpoints.glob("tick-*")):
-            return self._resume(folder, world, runtime, recorder)
+        if saver.saved():
+            return saver.go_back()
         if start is None:
             raise LimitError("a host was lost and there is no checkpoint to go back to")
-        recorder.restore(start, -1)
-        self.events_before = 0
+        saver.recorder.restore(start, -1)
+        saver.events = 0
         return 0
 
-    def _write(
-        self, folder: RunFolder, world: World, runtime: Runtime, recorder: Recorder
-    ) -> Run:
+    def _write(self, folder: RunFolder, world: World, runtime: Runtime, recorder: Recorder) -> Run:
         self._begin(folder, "write")
         began = time.monotonic()
-        digest = sum(
-            int(value) * (index * 2 + 1)
-            for index, (_, value) in enumerate(sorted(runtime.digest().items()))
-        ) & MASK
+        digest = (
+            sum(
+                int(value) * (index * 2 + 1)
+                for index, (_, value) in enumerate(sorted(runtime.digest().items()))
+            )
+            & MASK
+        )
         recorder.finish()
-        kpis = run_context(world, self.loaded, recorder, runtime.ledger(), self._opening)
+        kpis = run_context(world, self.loaded, recorder, runtime.ledger(), self.saver.opening)
         folder.write_json("kpis.json", kpis)
         self._phase_took("write", began)
         folder.write_json("manifest.json", self.manifest_now("complete", digest=digest))
@@ -405,77 +369,6 @@ class _Job:
                 f"the run is complete: {path}"
             )
 
-    # --- checkpoints --------------------------------------------------------------------------
-
-    def _identity(self) -> dict[str, Any]:
-        return {
-            "scenario_hash": self.loaded.hash(),
-            "seed": self.scenario.seed,
-            "schema_hash": m.schema_hash(),
-        }
-
-    def _save(
-        self, folder: RunFolder, world: World, runtime: Runtime, recorder: Recorder, tick: int
-    ) -> None:
-        state = runtime.snapshot()
-        kept = recorder.state()
-        rest = {
-            "globals": state["globals"],
-            "scattered": state["scattered"],
-            "recorder": {"totals": kept["totals"], "rows": {k: np.array(v) for k, v in kept["rows"].items()}},
-            "numbers": {
-                "recorder_version": np.array(kept["version"]),
-                "events": np.array(self.loop.events if self.loop else 0),
-                "checks": np.array(self.checks_before + (self.loop.n_checks if self.loop else 0)),
-                "cpu_s": np.array(self.meter.cpu_seconds()),
-                "run_s": np.array(self.phases.get("run", 0.0)),
-            },
-            "opening": {k: np.array(v) for k, v in self._opening.items()},
-            "layout": np.frombuffer(kept["layout"].encode(), np.uint8),
-        }
-        checkpoint.save(
-            folder.checkpoints, tick=tick, run=self._identity(), partitions=state["partitions"],
-            rest=rest,
-        )
-
-    def _resume(
-        self, folder: RunFolder, world: World, runtime: Runtime, recorder: Recorder
-    ) -> int:
-        """Go back to the newest checkpoint and return the first tick to run."""
-        if not any(folder.checkpoints.glob("tick-*")):
-            # Stopped before the first checkpoint: the run begins afresh in the same folder.
-            for part in (folder.path / "parts").glob("*"):
-                part.unlink()
-            geography_tables(world, recorder, folder)
-            self._opening = runtime.ledger()
-            return 0
-        tick, parts, rest, warnings = checkpoint.load(folder.checkpoints, run=self._identity())
-        for warning in warnings:
-            import logging
-
-            logging.getLogger(__name__).warning(warning)
-        cut = checkpoint.recut(parts, self._partitions(runtime))
-        runtime.restore(
-            {"partitions": cut, "scattered": rest.get("scattered", {}), "globals": rest["globals"]}
-        )
-        recorder.restore(
-            {
-                "version": int(rest["numbers"]["recorder_version"]), "tick": tick,
-                "layout": bytes(rest["layout"]).decode(),
-                "rows": {k: int(v) for k, v in rest["recorder"]["rows"].items()},
-                "totals": rest["recorder"]["totals"],
-            },
-            tick,
-        )
-        self.events_before = int(rest["numbers"]["events"])
-        self.checks_before = int(rest["numbers"]["checks"])
-        self._opening = {k: int(v) for k, v in rest["opening"].items()}
-        return tick + 1
-
-    @staticmethod
-    def _partitions(runtime: Any) -> list[Any]:
-        return [partition for share in runtime.shares for partition in share]
-
     # --- telling ------------------------------------------------------------------------------
 
     def _begin(self, folder: RunFolder, phase: str) -> None:
@@ -489,14 +382,15 @@ class _Job:
     def _phase_took(self, phase: str, began: float) -> None:
         self.phases[phase] = self.phases.get(phase, 0.0) + time.monotonic() - began
 
-    def _watch(
-        self, folder: RunFolder, world: World, done: int, sim_ms: int, events: int
-    ) -> None:
+    def _watch(self, folder: RunFolder, world: World, done: int, sim_ms: int, events: int) -> None:
         self.done_ms = sim_ms
         if self.progress is not None:
             self.progress.update(
-                sim_ms=sim_ms, end_ms=world.clock.end_ms, events=events,
-                memory_bytes=self.meter.now_bytes, tick=done,
+                sim_ms=sim_ms,
+                end_ms=world.clock.end_ms,
+                events=events,
+                memory_bytes=self.meter.now_bytes,
+                tick=done,
             )
         began = getattr(self, "_run_began", None)
         if began is None:
@@ -507,23 +401,38 @@ class _Job:
         speed = (sim_ms - self._run_from[0]) / took
         eta = (world.clock.end_ms - sim_ms) / speed if speed > 0 else None
         folder.write_status(
-            "run", sim_ms=sim_ms, sim_end_ms=world.clock.end_ms, events=events, rate=rate,
-            eta_s=eta, memory_bytes=self.meter.now_bytes, recoveries=self.recoveries,
+            "run",
+            sim_ms=sim_ms,
+            sim_end_ms=world.clock.end_ms,
+            events=events,
+            rate=rate,
+            eta_s=eta,
+            memory_bytes=self.meter.now_bytes,
+            recoveries=self.recoveries,
         )
 
     def _open_manifest(self, world: World, n_partitions: int, n_hosts: int) -> None:
         scenario = self.scenario
         self.manifest = Manifest(
-            scenario=scenario.scenario, scenario_hash=self.loaded.hash(), seed=scenario.seed,
-            runtime=scenario.placement.runtime, partitions=n_partitions, hosts=n_hosts,
-            subscribers=scenario.population.subscribers, cells=world.plan.n_cells,
-            tick_s=scenario.clock.tick_s, data=world.geo.data_used if world.geo else (),
+            scenario=scenario.scenario,
+            scenario_hash=self.loaded.hash(),
+            seed=scenario.seed,
+            runtime=scenario.placement.runtime,
+            partitions=n_partitions,
+            hosts=n_hosts,
+            subscribers=scenario.population.subscribers,
+            cells=world.plan.n_cells,
+            tick_s=scenario.clock.tick_s,
+            data=world.geo.data_used if world.geo else (),
             code_root=Path(__file__).parent.parent,
             extra={
-                "title": scenario.title, "question": scenario.question,
-                "start": scenario.clock.start, "schema_hash": m.schema_hash(),
+                "title": scenario.title,
+                "question": scenario.question,
+                "start": scenario.clock.start,
+                "schema_hash": m.schema_hash(),
                 "represents": scenario.population.represents or scenario.population.subscribers,
-                "sampled_lines": len(world.plan.sampled), "lines": world.n_lines,
+                "sampled_lines": len(world.plan.sampled),
+                "lines": world.n_lines,
             },
         )
 
@@ -532,13 +441,18 @@ class _Job:
         if self.manifest is None:
             return None
         self.manifest.phases.update(self.phases)
-        checks = self.checks_before + (self.loop.n_checks if self.loop else 0)
+        before = self.saver.checks if self.saver else 0
+        checks = before + (self.loop.n_checks if self.loop else 0)
         return self.manifest.build(
-            status, sim_seconds=self.done_ms / 1000,
-            events_total=self.loop.events if self.loop else 0, cpu_seconds=self.cpu_s,
+            status,
+            sim_seconds=self.done_ms / 1000,
+            events_total=self.loop.events if self.loop else 0,
+            cpu_seconds=self.cpu_s,
             peak_bytes=self.meter.sample(exact=True) and self.meter.peak_bytes,
-            state_bytes_per_subscriber=round(self.state_bytes, 1), state_digest=digest,
-            audit={"checks": checks, "failures": 0}, recoveries=self.recoveries,
+            state_bytes_per_subscriber=round(self.state_bytes, 1),
+            state_digest=digest,
+            audit={"checks": checks, "failures": 0},
+            recoveries=self.recoveries,
         )
 
 

@@ -124,19 +124,37 @@ class World:
         profile, people = build_people(self.seed, first, partition.last, self.population)
         reserved = np.arange(first, partition.last) >= self.n_start
         money = rough_billing(
-            self.seed, first, profile, self.billing.tables, self.subscribers.tables.month_minor,
-            people["activity"], reserved, self.population,
+            self.seed,
+            first,
+            profile,
+            self.billing.tables,
+            self.subscribers.tables.month_minor,
+            people["activity"],
+            reserved,
+            self.population,
         )
         engine = fresh_rtm(self.seed, first, profile, people, self.population, reserved)
         if self.donors is not None:
             copy_donors(
-                self.seed, first, profile, people, money, engine, self.donors, self.population,
+                self.seed,
+                first,
+                profile,
+                people,
+                money,
+                engine,
+                self.donors,
+                self.population,
                 reserved,
             )
             settle(people.view, self.subscribers.tables, rng.seed64(self.seed), first)
         counters = SubscriberCounters(**new_tally(SUBSCRIBER_METRICS, self.labels))
         plan_first_day(
-            self.seed, first, profile, people, self.subscribers.tables, self.clock.calendar,
+            self.seed,
+            first,
+            profile,
+            people,
+            self.subscribers.tables,
+            self.clock.calendar,
             counters,
         )
         return (
@@ -174,8 +192,11 @@ class TwinGlobals:
         if hour is not None:
             tables["cells"] = hour
         return GlobalResult(
-            {"Delivery": deliveries}, self.arrays(),
-            {**self.cells.tally(), **self.channels.tally()}, self.channels.ledger(), tables,
+            {"Delivery": deliveries},
+            self.arrays(),
+            {**self.cells.tally(), **self.channels.tally()},
+            self.channels.ledger(),
+            tables,
         )
 
     def ledger(self) -> dict[str, int]:
@@ -196,7 +217,9 @@ class TwinGlobals:
         self.channels.restore(saved["channels"])
 
 
-def make_labels(scenario: Any, catalogue: Any, geo: Geography, rules: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def make_labels(
+    scenario: Any, catalogue: Any, geo: Geography, rules: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
     """Return the labels of every metric dimension of a run."""
     return {
         "activity_kind": m.ACTIVITY_KINDS,
@@ -267,8 +290,10 @@ def _population_tables(
         hex_work=geo.hex_work,
         daily_mb=usage.data_gb_month * 1000 / 30,
         silent=rng.threshold(
-            scenario.subscribers.leaving.silences_per_1000_month / 30_000
-            * float(sub_tables.silence_s.mean()) / 86_400
+            scenario.subscribers.leaving.silences_per_1000_month
+            / 30_000
+            * float(sub_tables.silence_s.mean())
+            / 86_400
         ),
         silence_s=sub_tables.silence_s,
         profile=profile,
@@ -306,7 +331,9 @@ def _plan(scenario: Any, geo: Geography, n_lines: int, sampled: np.ndarray | Non
         gather=(m.INTENT,),
         record={"decisions": "Decision", "truth": "Truth"},
         inbox_tables={
-            "Delivery": "deliveries", "Credit": "credits", "Detection": "detections",
+            "Delivery": "deliveries",
+            "Credit": "credits",
+            "Detection": "detections",
         },
         slice_rows=max(SLICE_ROWS, 64 * epochs * 8),
         n_cells=geo.n_cell,
@@ -319,7 +346,10 @@ def load_geography(loaded: Any) -> Geography:
     model = loaded.model
     represents = model.population.represents or model.population.subscribers
     return build_geography(
-        model.geography, subscribers_represented=represents, seed=0, cache_dir=cache_dir(),
+        model.geography,
+        subscribers_represented=represents,
+        seed=0,
+        cache_dir=cache_dir(),
         base_dir=loaded.folder,
     )
 
@@ -347,8 +377,14 @@ def build_world(
     bindings = bind(offers, level)
     labels = make_labels(scenario, catalogue, geo, [rule.label for rule in bindings.rules])
     sub_tables = subscriber_tables(
-        scenario.subscribers, geo, tariffs=tariffs, offers=offers, channels=channels,
-        billing=scenario.billing, price_level=level, dwell_s=dwell_seconds(scenario.rtm),
+        scenario.subscribers,
+        geo,
+        tariffs=tariffs,
+        offers=offers,
+        channels=channels,
+        billing=scenario.billing,
+        price_level=level,
+        dwell_s=dwell_seconds(scenario.rtm),
         start_quarter=calendar.start_quarter,
     )
     ids = np.zeros(256, np.uint64)
@@ -359,7 +395,11 @@ def build_world(
         {r.role: r.produces for r in (SubscriberActor, BillingActor, RtmActor)},
     )
     return World(
-        scenario=scenario, n_lines=n_lines, n_start=n_start, weight=weight, seed=scenario.seed,
+        scenario=scenario,
+        n_lines=n_lines,
+        n_start=n_start,
+        weight=weight,
+        seed=scenario.seed,
         labels=labels,
         clock=Clock(scenario.clock.tick_s * 1000, round(scenario.clock.days * DAY_MS), calendar),
         plan=_plan(scenario, geo, n_lines, sampled),
@@ -370,20 +410,30 @@ def build_world(
         ),
         rtm=RtmWorld(
             rtm_tables(
-                scenario.rtm, geo, seed=scenario.seed, offers=offers, channels=channels,
-                quests=quests, bindings=bindings, billing=scenario.billing, price_level=level,
-                horizon_ms=sub_tables.horizon_ms, region_shift_q=calendar.region_shift_q,
+                scenario.rtm,
+                geo,
+                seed=scenario.seed,
+                offers=offers,
+                channels=channels,
+                quests=quests,
+                bindings=bindings,
+                billing=scenario.billing,
+                price_level=level,
+                horizon_ms=sub_tables.horizon_ms,
+                region_shift_q=calendar.region_shift_q,
                 start_quarter=calendar.start_quarter,
             ),
             tuple((r.label, r.trigger.name, r.options) for r in bindings.rules),
-            labels, scenario.rtm.enabled, len(offers), ids,
+            labels,
+            scenario.rtm.enabled,
+            len(offers),
+            ids,
         ),
         population=_population_tables(scenario, catalogue, geo, sub_tables),
         channel_tables=channel_tables(
             channels, seed=scenario.seed, scale=n_start / FULL_SCALE, price_level=level
         ),
         cell_tables=cell_tables(scenario.cells, geo, weight=weight, n_lines=n_start),
-        donors=donors, geo=geo,
+        donors=donors,
+        geo=geo,
     )
-
-

@@ -1,1 +1,1 @@
-""""""
+"""The engine that knows nothing of operators: core, runtimes, control, record."""

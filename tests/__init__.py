@@ -1,1 +1,1 @@
-""""""
+"""Tests by kind; `factories` builds the worlds that they use."""

@@ -1,1 +1,1 @@
-""""""
+"""Rating, balances, allowances and the life of accounts."""

@@ -61,8 +61,15 @@ class BillingActor:
         if credits is not None and len(credits["sub"]):
             made = Columns(m.ACCOUNT_EVENT, len(credits["sub"]))
             n = credit_all(
-                self.columns.view, self.profile.view, self.world.tables, self.first,
-                m.CREDIT.tuple_type(**credits), len(credits["sub"]), day, made.view, self._counters,
+                self.columns.view,
+                self.profile.view,
+                self.world.tables,
+                self.first,
+                m.CREDIT.tuple_type(**credits),
+                len(credits["sub"]),
+                day,
+                made.view,
+                self._counters,
             )
             self._events.append({name: a[:n] for name, a in made.arrays.items()})
             self._early = self._events[:]
@@ -74,9 +81,21 @@ class BillingActor:
         activity, rated = part.blocks["Activity"], part.blocks["Rated"]
         events = part.blocks["AccountEvent"]
         n = rate(
-            self.columns.view, self.profile.view, self.world.tables, self.first, part.first,
-            part.last, tick.start_ms // DAY_MS, tick.start_ms // 1000, tick.end_ms // 1000,
-            activity.view, activity.n, rated.view, events.view, events.capacity, self._counters,
+            self.columns.view,
+            self.profile.view,
+            self.world.tables,
+            self.first,
+            part.first,
+            part.last,
+            tick.start_ms // DAY_MS,
+            tick.start_ms // 1000,
+            tick.end_ms // 1000,
+            activity.view,
+            activity.n,
+            rated.view,
+            events.view,
+            events.capacity,
+            self._counters,
         )
         if n < 0:
             raise LimitError(f"account events of one slice exceed their room of {events.capacity}")
@@ -140,11 +159,16 @@ class BillingActor:
             last = min(first + step, self.columns.n)
             made = Columns(m.ACCOUNT_EVENT, last - first)
             n = end_silent(
-                self.columns.view, self.world.tables, self.first, day, tick.start_ms, first, last,
-                made.view, self._counters,
+                self.columns.view,
+                self.world.tables,
+                self.first,
+                day,
+                tick.start_ms,
+                first,
+                last,
+                made.view,
+                self._counters,
             )
             if n:
                 self._events.append({name: a[:n].copy() for name, a in made.arrays.items()})
                 self._early.append(self._events[-1])
-
-

@@ -1,1 +1,1 @@
-""""""
+"""Load and congestion of radio cells."""

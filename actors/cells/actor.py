@@ -181,9 +181,16 @@ class CellActor:
                 self.down_until_ms[cell] = max(self.down_until_ms[cell], until_ms)
         down = (self.down_until_ms > tick.end_ms).astype(np.uint8)
         judge(
-            self.tables, load, self._shared, (tick.end_ms - tick.start_ms) // 1000, down,
+            self.tables,
+            load,
+            self._shared,
+            (tick.end_ms - tick.start_ms) // 1000,
+            down,
             self.throughput_q,
-            self.voice_block_q, self.available, self.util_q, self._counters,
+            self.voice_block_q,
+            self.available,
+            self.util_q,
+            self._counters,
         )
         self.hour[:, :4] += load
         np.maximum(self.hour[:, 4], self.util_q, out=self.hour[:, 4])

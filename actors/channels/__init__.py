@@ -1,1 +1,1 @@
-""""""
+"""Outbound channels: queues, senders, deliveries."""

@@ -102,15 +102,26 @@ class ChannelActor:
             if len(mine) == 0:
                 continue
             self.free_us[channel], made, n_wait = serve(
-                self.tables, channel, view, mine, len(mine), heap, self.free_us[channel],
-                tick.end_ms, self.dark[channel, 0], self.dark[channel, 1], out.view, made,
+                self.tables,
+                channel,
+                view,
+                mine,
+                len(mine),
+                heap,
+                self.free_us[channel],
+                tick.end_ms,
+                self.dark[channel, 0],
+                self.dark[channel, 1],
+                out.view,
+                made,
                 self._counters,
             )
             left.append(heap[:n_wait].copy())
         self.waiting = take_rows(rows, np.concatenate(left)) if left else empty_rows(m.INTENT)
         filled = {name: a[:made] for name, a in out.arrays.items()}
         return take_rows(
-            filled, np.lexsort((filled["trigger_ms"], filled["use_case"], filled["ts_ms"], filled["sub"]))
+            filled,
+            np.lexsort((filled["trigger_ms"], filled["use_case"], filled["ts_ms"], filled["sub"])),
         )
 
     def tally(self) -> Tally:

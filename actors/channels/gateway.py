@@ -122,8 +122,12 @@ def serve(t, channel, q, order, n, heap, free_us, end_ms, dark_from, dark_to, ou
 def transmit(t, channel, q, row, sent_ms, out, n_out, c):
     """Send one message: cost, transit, and whether it arrives; return the new fill."""
     a, b, _, _ = draw_cause(
-        t.seed, S_TRANSIT, q.sub[row], np.uint32(q.key[row] & np.uint64(0xFFFFFFFF)),
-        q.trigger_ms[row] // 1000, 0,
+        t.seed,
+        S_TRANSIT,
+        q.sub[row],
+        np.uint32(q.key[row] & np.uint64(0xFFFFFFFF)),
+        q.trigger_ms[row] // 1000,
+        0,
     )
     transit = np.int64(quantile(t.latency_ms[channel], a))
     failed = b < t.failure[channel]

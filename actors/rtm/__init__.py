@@ -1,1 +1,1 @@
-""""""
+"""The real-time marketing engine: live profile, triggers, decisions, measurement."""

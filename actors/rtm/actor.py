@@ -107,8 +107,14 @@ class RtmActor:
         if rows is not None and len(rows["sub"]):
             made = Columns(m.CREDIT, len(rows["sub"]))
             n = take_deliveries(
-                self.columns.view, self.world.tables, self.first, m.DELIVERY.tuple_type(**rows),
-                len(rows["sub"]), made.view, 0, self._counters,
+                self.columns.view,
+                self.world.tables,
+                self.first,
+                m.DELIVERY.tuple_type(**rows),
+                len(rows["sub"]),
+                made.view,
+                0,
+                self._counters,
             )
             self._keep("Credit", {name: a[:n] for name, a in made.arrays.items()})
         self._run_quest(tick)
@@ -119,9 +125,22 @@ class RtmActor:
         events = part.blocks["AccountEvent"]
         hits, found, credits = self._scratch(part)
         n_hits, n_found, n_credits = self.scan(
-            self.columns.view, self.profile.view, self.world.tables, self.first, activity.view,
-            activity.n, rated.view, events.view, events.n, hits.view, 0, found.view, 0,
-            credits.view, 0, self._counters,
+            self.columns.view,
+            self.profile.view,
+            self.world.tables,
+            self.first,
+            activity.view,
+            activity.n,
+            rated.view,
+            events.view,
+            events.n,
+            hits.view,
+            0,
+            found.view,
+            0,
+            credits.view,
+            0,
+            self._counters,
         )
         if n_hits < 0:
             raise LimitError(f"hits of one slice exceed their room of {ROOM}")
@@ -137,8 +156,13 @@ class RtmActor:
             self.columns.view, self.world.tables, self.first, self.pool.view, self.n_pool
         )
         self.n_pool = close_experiments(
-            self.columns.view, self.world.tables, self.first, self.pool.view, self.n_pool,
-            tick.end_ms, self._counters,
+            self.columns.view,
+            self.world.tables,
+            self.first,
+            self.pool.view,
+            self.n_pool,
+            tick.end_ms,
+            self._counters,
         )
         schemas = {s.name: s for s in self.produces}
         return {name: concat_rows(schemas[name], kept) for name, kept in self._out.items()}
@@ -190,8 +214,19 @@ class RtmActor:
         intents = Columns(m.INTENT, n_hits)
         log = Columns(m.DECISION, n_hits)
         n_intents, self.n_pool = decide(
-            self.profile.view, self.columns.view, self.world.tables, self.first, hits.view, n_hits,
-            self._reasons, intents.view, 0, self.pool.view, self.n_pool, log.view, self._counters,
+            self.profile.view,
+            self.columns.view,
+            self.world.tables,
+            self.first,
+            hits.view,
+            n_hits,
+            self._reasons,
+            intents.view,
+            0,
+            self.pool.view,
+            self.n_pool,
+            log.view,
+            self._counters,
         )
         self._keep("Intent", {name: a[:n_intents] for name, a in intents.arrays.items()})
         self._keep("Decision", log.arrays)
@@ -226,6 +261,12 @@ class RtmActor:
         closing = tick.start_ms <= t.quest_close_ms < tick.end_ms
         if self.enabled and (joining or closing) and t.quest_close_ms > 0:
             run_quest(
-                self.columns.view, self.profile.view, t, self.first, tick.start_ms, joining,
-                closing, self._counters,
+                self.columns.view,
+                self.profile.view,
+                t,
+                self.first,
+                tick.start_ms,
+                joining,
+                closing,
+                self._counters,
             )

@@ -281,7 +281,9 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
         day = quarters // 96
         c.trigger_hits[rule] += 1
         late = latency(t, sub, t.rule_id[rule], ts_ms, c)
-        best, score, n_eligible, n_allowed = choose(p, s, t, i, rule, day, quarters % 96, reasons, c)
+        best, score, n_eligible, n_allowed = choose(
+            p, s, t, i, rule, day, quarters % 96, reasons, c
+        )
         c.eligible_decisions[rule] += n_eligible > 0
         c.allowed_decisions[rule] += n_allowed > 0
         channel = 255
@@ -317,8 +319,9 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
             c.decisions[t.rule_cases[j], reasons[t.rule_cases[j]]] += 1
         c.outcomes[rule, reason] += 1
         counts = (t.rule_start[rule + 1] - t.rule_start[rule], n_eligible, n_allowed)
-        write_decision(log, k, sub, ts_ms, rule, case, reason, channel, score, counts, late,
-                       hits.value[k])
+        write_decision(
+            log, k, sub, ts_ms, rule, case, reason, channel, score, counts, late, hits.value[k]
+        )
     return n_intents, n_ex
 
 

@@ -216,7 +216,9 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
     units = a.units[k]
     code = np.int64(a.code[k])
     charged = r.charged_minor[k]
-    is_data = kind == m.USAGE and code >= m.DATA_GENERAL and code != m.ROAM_VOICE and code != m.ROAM_SMS
+    is_data = (
+        kind == m.USAGE and code >= m.DATA_GENERAL and code != m.ROAM_VOICE and code != m.ROAM_SMS
+    )
     if is_data:
         s.data_today_kb[i] = min(before_kb + units // 1000, 2_000_000_000)
     if kind == m.BLOCKED:
@@ -231,11 +233,25 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
     fence = np.int64(s.fence[i])
     fence_kind = np.int64(t.fence_kind[fence]) if fence >= 0 else np.int64(-1)
     row = tr.Row(
-        now_s, np.int64(kind), code, np.int64(a.ref[k]), units, charged,
-        r.balance_after_minor[k] + charged, r.balance_after_minor[k], np.int64(r.result[k]),
-        np.int64(r.used_before[k]), np.int64(r.used_after[k]), silent, before_kb,
-        np.int64(s.data_today_kb[i]), np.int64(s.data_norm_mb[i]), fence, fence_kind,
-        np.int64(s.failures[i]), now_s - np.int64(s.failures_s[i]),
+        now_s,
+        np.int64(kind),
+        code,
+        np.int64(a.ref[k]),
+        units,
+        charged,
+        r.balance_after_minor[k] + charged,
+        r.balance_after_minor[k],
+        np.int64(r.result[k]),
+        np.int64(r.used_before[k]),
+        np.int64(r.used_after[k]),
+        silent,
+        before_kb,
+        np.int64(s.data_today_kb[i]),
+        np.int64(s.data_norm_mb[i]),
+        fence,
+        fence_kind,
+        np.int64(s.failures[i]),
+        now_s - np.int64(s.failures_s[i]),
         fence if dwelt else np.int64(r.balance_after_minor[k]),
     )
     if silent >= 1:
@@ -323,9 +339,7 @@ def make_scan(dispatcher: Any) -> Any:
         "see_row",
     )
     row.__module__ = __name__
-    whole = types.FunctionType(
-        _scan.__code__, {**globals(), "see_row": hot(row)}, "scan"
-    )
+    whole = types.FunctionType(_scan.__code__, {**globals(), "see_row": hot(row)}, "scan")
     whole.__module__ = __name__
     whole.__qualname__ = "scan"
     return kernel(whole)

@@ -1,1 +1,1 @@
-""""""
+"""The people: diaries, use, wants, answers."""

@@ -32,7 +32,9 @@ from sim.core.metrics import Tally, new_tally
 from sim.core.rng import seed64
 from sim.core.ticks import Tick
 
-SubscriberCounters = namedtuple("SubscriberCounters", [metric.name for metric in SUBSCRIBER_METRICS])  # type: ignore[misc]  # names are data
+SubscriberCounters = namedtuple(
+    "SubscriberCounters", [metric.name for metric in SUBSCRIBER_METRICS]
+)  # type: ignore[misc]  # names are data
 Quality = namedtuple("Quality", ["throughput_q", "voice_block_q", "available"])
 
 
@@ -68,7 +70,9 @@ class SubscriberActor:
     consumes: ClassVar[tuple[Schema, ...]] = (m.DELIVERY, m.ACCOUNT_EVENT, m.DETECTION)
     produces: ClassVar[tuple[Schema, ...]] = (m.ACTIVITY, m.TRUTH)
 
-    def __init__(self, world: SubscriberWorld, first: int, profile: Columns, state: Columns) -> None:
+    def __init__(
+        self, world: SubscriberWorld, first: int, profile: Columns, state: Columns
+    ) -> None:
         self.world = world
         self.first = first
         self.profile = profile
@@ -104,8 +108,15 @@ class SubscriberActor:
         for epoch, regions in tick.dawns:
             weekday = int(tick.weekdays[int(np.argmax(regions)), epoch - tick.start_ms // 900_000])
             plan_day(
-                self.columns.view, self.profile.view, self.world.tables, self._seed, self.first,
-                weekday, epoch, regions, self._counters,
+                self.columns.view,
+                self.profile.view,
+                self.world.tables,
+                self._seed,
+                self.first,
+                weekday,
+                epoch,
+                regions,
+                self._counters,
             )
         self._select_due(tick)
 
@@ -113,10 +124,25 @@ class SubscriberActor:
         """Fill `Activity` with the acts of as many lines as fit, and set `part.last`."""
         out = part.blocks["Activity"]
         part.last, out.n, self._due_at = generate(
-            self.columns.view, self.profile.view, self.world.tables, self._quality,
-            self._due.view, self._n_due, self._due_at, self._seed, self.first, part.first,
-            tick.start_ms, tick.end_ms, tick.weekdays, self._words, self._extras.view, out.view,
-            out.capacity, self.load, self._counters,
+            self.columns.view,
+            self.profile.view,
+            self.world.tables,
+            self._quality,
+            self._due.view,
+            self._n_due,
+            self._due_at,
+            self._seed,
+            self.first,
+            part.first,
+            tick.start_ms,
+            tick.end_ms,
+            tick.weekdays,
+            self._words,
+            self._extras.view,
+            out.view,
+            out.capacity,
+            self.load,
+            self._counters,
         )
 
     def finish(self, tick: Tick) -> dict[str, Rows]:
@@ -181,24 +207,45 @@ class SubscriberActor:
             )
         truth = Columns(m.TRUTH, n)
         made, self.n_pool = hear_all(
-            self.columns.view, self.profile.view, self.world.tables, self._seed, self.first,
-            m.DELIVERY.tuple_type(**rows), n, tick.start_ms, truth.view, self.pool.view,
-            self.n_pool, self._counters,
+            self.columns.view,
+            self.profile.view,
+            self.world.tables,
+            self._seed,
+            self.first,
+            m.DELIVERY.tuple_type(**rows),
+            n,
+            tick.start_ms,
+            truth.view,
+            self.pool.view,
+            self.n_pool,
+            self._counters,
         )
         self._truth = {name: a[:made] for name, a in truth.arrays.items()}
 
     def _heed(self, rows: Rows | None) -> None:
         if rows is not None and len(rows["sub"]):
             heed_account(
-                self.columns.view, self.profile.view, self.world.tables, self._seed, self.first,
-                m.ACCOUNT_EVENT.tuple_type(**rows), len(rows["sub"]), self._counters,
+                self.columns.view,
+                self.profile.view,
+                self.world.tables,
+                self._seed,
+                self.first,
+                m.ACCOUNT_EVENT.tuple_type(**rows),
+                len(rows["sub"]),
+                self._counters,
             )
 
     def _score(self, rows: Rows | None) -> None:
         if rows is not None and len(rows["sub"]):
             score_visits(
-                self.columns.view, self.profile.view, self.world.tables, self._seed, self.first,
-                m.DETECTION.tuple_type(**rows), len(rows["sub"]), self._counters,
+                self.columns.view,
+                self.profile.view,
+                self.world.tables,
+                self._seed,
+                self.first,
+                m.DETECTION.tuple_type(**rows),
+                len(rows["sub"]),
+                self._counters,
             )
 
     def _select_due(self, tick: Tick) -> None:

@@ -80,13 +80,19 @@ def feel(s, t, i, case, channel, need_q, now_s, c):
     else:
         irrelevance = 1024 - need_q * np.int64(t.case_match_q[case]) // 1024
         added = (
-            np.int64(t.fatigue_add_q) * irrelevance // 1024
-            * np.int64(t.case_annoy_q[case]) // 1024
-            * np.int64(t.channel_annoy_q[channel]) // 1024
+            np.int64(t.fatigue_add_q)
+            * irrelevance
+            // 1024
+            * np.int64(t.case_annoy_q[case])
+            // 1024
+            * np.int64(t.channel_annoy_q[channel])
+            // 1024
         )
         old = min(old + added * t.effects_q // 1024, FATIGUE_MAX)
         if need_q > 300:
-            gain = np.int64(t.case_relief_q[case]) * need_q // 1024 * (65_535 - satisfaction) // 1024
+            gain = (
+                np.int64(t.case_relief_q[case]) * need_q // 1024 * (65_535 - satisfaction) // 1024
+            )
             satisfaction += gain * t.effects_q // 1024
         else:
             loss = (satisfaction >> 9) * t.effects_q // 1024
@@ -152,7 +158,25 @@ def tell_truth(t, case, channel, status, sent_ms, accepts, t0_ms, t1_ms, truth, 
 
 
 @kernel
-def hear(s, p, t, seed, i, sub, case, channel, status, sent_ms, trigger_ms, floor_ms, truth, r, ex, n_ex, c):
+def hear(
+    s,
+    p,
+    t,
+    seed,
+    i,
+    sub,
+    case,
+    channel,
+    status,
+    sent_ms,
+    trigger_ms,
+    floor_ms,
+    truth,
+    r,
+    ex,
+    n_ex,
+    c,
+):
     """Work out both worlds of one message and keep the answer that will be given.
 
     Parameters
@@ -250,9 +274,23 @@ def hear_all(s, p, t, seed, lo, d, n, floor_ms, truth, ex, n_ex, c):
             c.truth_n[d.use_case[k]] += 1
             continue
         n_ex = hear(
-            s, p, t, seed, i, np.int64(d.sub[k]), np.int64(d.use_case[k]),
-            np.int64(d.channel[k]), d.status[k], d.sent_ms[k], d.trigger_ms[k], floor_ms,
-            truth, r, ex, n_ex, c,
+            s,
+            p,
+            t,
+            seed,
+            i,
+            np.int64(d.sub[k]),
+            np.int64(d.use_case[k]),
+            np.int64(d.channel[k]),
+            d.status[k],
+            d.sent_ms[k],
+            d.trigger_ms[k],
+            floor_ms,
+            truth,
+            r,
+            ex,
+            n_ex,
+            c,
         )
         r += 1
     return r, n_ex

@@ -108,7 +108,9 @@ def plan_day(s, p, t, seed, lo, day_of_week, epoch, regions, c):
             and t.hex_airport[s.home[i]] >= 0
             and work_hex(s, t, i) >= 0
         ):
-            s.travel_s[i] = now_s + (AIRPORT_FROM_Q + below(h, AIRPORT_SPAN_Q)) * 900 + (g >> np.uint32(23))
+            s.travel_s[i] = (
+                now_s + (AIRPORT_FROM_Q + below(h, AIRPORT_SPAN_Q)) * 900 + (g >> np.uint32(23))
+            )
             if s.travel_s[i] < s.due_s[i]:
                 s.due_s[i] = s.travel_s[i]
         k0, k1, k2, _ = draw(seed, S_WANT, sub, epoch, 0)

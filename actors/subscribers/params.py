@@ -33,7 +33,9 @@ class MobilityParams(Params):
     )
     abroad_days: float = Field(5.0, ge=0.5, le=60, description="median stay abroad, days")
     ping_pong: float = Field(
-        0.15, ge=0, le=1,
+        0.15,
+        ge=0,
+        le=1,
         description="share of events of an unmoved phone served by another cell (10-25 %)",
     )
 
@@ -56,7 +58,9 @@ class UsageParams(Params):
         0.75, ge=0, le=3, description="log-sd of the activity of lines (heavy tail)"
     )
     burst_shape: float = Field(
-        0.55, gt=0, le=100,
+        0.55,
+        gt=0,
+        le=100,
         description="gamma shape of the rate within an epoch; small is bursty, 100 is Poisson",
     )
     data_gb_month: float = Field(
@@ -92,7 +96,9 @@ class AnswerParams(Params):
     """How people see, answer and tire of messages (truth.md sections 1 to 5)."""
 
     effects: float = Field(
-        1.0, ge=0, le=5,
+        1.0,
+        ge=0,
+        le=5,
         description="scale of every effect of a contact; 0 makes treated and control the same",
     )
     seen_share: float = Field(
@@ -114,16 +120,22 @@ class AnswerParams(Params):
     )
     trust_weight: float = Field(0.35, ge=0, le=20, description="utility of trust at its maximum")
     delay_median_min: float = Field(
-        26.0, gt=0, le=10_000,
+        26.0,
+        gt=0,
+        le=10_000,
         description="median from send to answer, min (log-normal fit of four published points)",
     )
     delay_sigma: float = Field(2.75, ge=0, le=5, description="log-sd of that delay")
     opt_out_share: float = Field(
-        0.0004, ge=0, le=1,
+        0.0004,
+        ge=0,
+        le=1,
         description="opt-out per seen marketing contact at fatigue 1 (0.02-0.05 %, assumption)",
     )
     horizon_days: float = Field(
-        0.25, gt=0, le=90,
+        0.25,
+        gt=0,
+        le=90,
         description="horizon of `uplift` and of the direct truth, days",
     )
 
@@ -133,29 +145,45 @@ class NeedParams(Params):
 
     organic_share: dict[str, float] = Field(
         default={
-            "data": 0.16, "roaming": 0.32, "shopping": 0.06,
-            "money": 0.05, "loyalty": 0.04, "device": 0.03,
+            "data": 0.16,
+            "roaming": 0.32,
+            "shopping": 0.06,
+            "money": 0.05,
+            "loyalty": 0.04,
+            "device": 0.03,
         },
         description="share of needs, by category, that people serve themselves at list price",
     )
     organic_delay_h: dict[str, float] = Field(
         default={
-            "data": 7.0, "roaming": 6.0, "shopping": 0.8,
-            "money": 5.0, "loyalty": 48.0, "device": 72.0,
+            "data": 7.0,
+            "roaming": 6.0,
+            "shopping": 0.8,
+            "money": 5.0,
+            "loyalty": 48.0,
+            "device": 72.0,
         },
         description="mean delay of the organic purchase, h",
     )
     decay_h: dict[str, float] = Field(
         default={
-            "data": 20.0, "roaming": 16.0, "shopping": 1.2,
-            "money": 10.0, "loyalty": 96.0, "device": 240.0,
+            "data": 20.0,
+            "roaming": 16.0,
+            "shopping": 1.2,
+            "money": 10.0,
+            "loyalty": 96.0,
+            "device": 240.0,
         },
         description="time constant of a need's strength, h",
     )
     spontaneous_per_day: dict[str, float] = Field(
         default={
-            "data": 0.006, "roaming": 0.0, "shopping": 0.004,
-            "money": 0.002, "loyalty": 0.002, "device": 0.002,
+            "data": 0.006,
+            "roaming": 0.0,
+            "shopping": 0.004,
+            "money": 0.002,
+            "loyalty": 0.002,
+            "device": 0.002,
         },
         description="needs per line and day that no event announces",
     )

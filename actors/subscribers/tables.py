@@ -91,9 +91,12 @@ def _levels(params: SubscriberParams) -> dict[str, Any]:
     per_epoch = hourly.sum(axis=3) / 4
     low, high = max(per_epoch.min(), 1e-4), max(per_epoch.max(), 2e-4)
     grid = np.geomspace(low, high, N_LEVELS)
-    counts = np.stack([
-        quantiles.count_thresholds(float(r), params.usage.burst_shape, n_max=N_COUNT) for r in grid
-    ])
+    counts = np.stack(
+        [
+            quantiles.count_thresholds(float(r), params.usage.burst_shape, n_max=N_COUNT)
+            for r in grid
+        ]
+    )
     step = math.log(high / low) / (N_LEVELS - 1)
     index = np.rint(np.log(np.maximum(per_epoch, low) / low) / step).astype(np.uint8)
     level = np.zeros((N_ACTIVITY + 1, 7, 96), np.uint8)
@@ -192,7 +195,9 @@ def _days(params: SubscriberParams) -> dict[str, Any]:
     }
 
 
-def _needs(params: SubscriberParams, offers: Sequence[Offer], vat: float, price_level: float) -> dict[str, Any]:
+def _needs(
+    params: SubscriberParams, offers: Sequence[Offer], vat: float, price_level: float
+) -> dict[str, Any]:
     need = params.needs
     price = np.zeros(len(NEEDS), np.int64)
     margin = np.zeros(len(NEEDS), np.int64)
@@ -252,7 +257,9 @@ def _answers(params: SubscriberParams) -> dict[str, Any]:
     }
 
 
-def case_margin_minor(offer: Offer, *, vat: float, credit_fee_share: float, price_level: float) -> int:
+def case_margin_minor(
+    offer: Offer, *, vat: float, credit_fee_share: float, price_level: float
+) -> int:
     """Return what an acceptance is worth, minor units: revenue without VAT less its cost."""
     product = offer.product
     cost = product.unit_cost_minor
@@ -267,9 +274,7 @@ def case_margin_minor(offer: Offer, *, vat: float, credit_fee_share: float, pric
     return round(value * price_level)
 
 
-def _cases(
-    offers: Sequence[Offer], billing: BillingParams, price_level: float
-) -> dict[str, Any]:
+def _cases(offers: Sequence[Offer], billing: BillingParams, price_level: float) -> dict[str, Any]:
     def column(values: Any, dtype: type) -> np.ndarray:
         return np.array(list(values) or [0], dtype)
 

@@ -73,13 +73,31 @@ def recharge_sum(s, p, t, seed, i, sub, at_s):
 def act_recharge(s, p, t, seed, i, sub, at_s, x, nx, c):
     """Begin a planned top-up, or complete one that was begun; return the next free extra."""
     if s.life[i] & TOPUP_OPEN:
-        nx = put(x, nx, sub, at_s * 1000, m.RECHARGE, 0, 0,
-                 recharge_sum(s, p, t, seed, i, sub, at_s - 45), -1)
+        nx = put(
+            x,
+            nx,
+            sub,
+            at_s * 1000,
+            m.RECHARGE,
+            0,
+            0,
+            recharge_sum(s, p, t, seed, i, sub, at_s - 45),
+            -1,
+        )
         s.life[i] &= ~np.uint8(TOPUP_OPEN)
         s.recharge_s[i] = NEVER_S
     else:
-        nx = put(x, nx, sub, at_s * 1000, m.RECHARGE_START, 0, 0,
-                 recharge_sum(s, p, t, seed, i, sub, at_s), -1)
+        nx = put(
+            x,
+            nx,
+            sub,
+            at_s * 1000,
+            m.RECHARGE_START,
+            0,
+            0,
+            recharge_sum(s, p, t, seed, i, sub, at_s),
+            -1,
+        )
         s.life[i] |= TOPUP_OPEN
         s.recharge_s[i] = at_s + 45
     return nx
@@ -98,8 +116,17 @@ def act_organic(s, t, seed, i, sub, start_s, end_s, x, nx, c):
             s.need_born_s[i, k] = LONG_AGO_S
             c.organic_purchases[kind] += 1
             if t.organic_price_minor[kind] > 0:
-                nx = put(x, nx, sub, at * 1000, m.PURCHASE, m.ORGANIC, kind,
-                         t.organic_price_minor[kind], -1)
+                nx = put(
+                    x,
+                    nx,
+                    sub,
+                    at * 1000,
+                    m.PURCHASE,
+                    m.ORGANIC,
+                    kind,
+                    t.organic_price_minor[kind],
+                    -1,
+                )
     return nx
 
 
@@ -108,7 +135,9 @@ def act_planned(s, p, t, seed, i, sub, start_s, end_s, x, nx, c):
     """Carry out everything of a line that is due in this tick; return the next free extra."""
     if s.life[i] & LIFE_MASK == LIFE_HERE:
         while s.recharge_s[i] < end_s and nx < EXTRAS - 4:
-            nx = act_recharge(s, p, t, seed, i, sub, max(np.int64(s.recharge_s[i]), start_s), x, nx, c)
+            nx = act_recharge(
+                s, p, t, seed, i, sub, max(np.int64(s.recharge_s[i]), start_s), x, nx, c
+            )
         nx = act_organic(s, t, seed, i, sub, start_s, end_s, x, nx, c)
         if start_s <= s.travel_s[i] < end_s:
             bear_need(s, t, seed, i, sub, NEED_ROAMING, np.int64(s.travel_s[i]), c)
@@ -171,8 +200,10 @@ def enter_place(s, t, q, seed, i, sub, epoch, quarter, before, now, at_ms, x, nx
 def use_voice(t, load, cell, abroad, w1, w2):
     """Return (rating group, seconds) of a call."""
     low = w1 & np.uint32(0xFFFF)
-    seconds = np.int64(0) if (w1 >> np.uint32(8)) % np.uint32(1024) < t.missed else np.int64(
-        quantile(t.call_s, w2)
+    seconds = (
+        np.int64(0)
+        if (w1 >> np.uint32(8)) % np.uint32(1024) < t.missed
+        else np.int64(quantile(t.call_s, w2))
     )
     if abroad:
         return m.ROAM_VOICE, seconds
@@ -311,7 +342,9 @@ def draw_epoch(t, seed, s, i, sub, epoch, row, start_ms, end_ms, w):
 
 
 @hot
-def live_epoch(s, p, t, q, seed, i, sub, epoch, start_ms, end_ms, weekday, w, x, nx, kx, out, n, load, c):
+def live_epoch(
+    s, p, t, q, seed, i, sub, epoch, start_ms, end_ms, weekday, w, x, nx, kx, out, n, load, c
+):
     """Live one epoch of one line: place, movement, events and the planned acts among them.
 
     Returns
@@ -333,7 +366,9 @@ def live_epoch(s, p, t, q, seed, i, sub, epoch, start_ms, end_ms, weekday, w, x,
     if before != now and not flying:
         change_ms = epoch * 900_000 + switch_ms(seed, sub, epoch)
         if start_ms <= change_ms < end_ms:
-            nx = enter_place(s, t, q, seed, i, sub, epoch, quarter, before, now, change_ms, x, nx, c)
+            nx = enter_place(
+                s, t, q, seed, i, sub, epoch, quarter, before, now, change_ms, x, nx, c
+            )
             sort_extras(x, nx)
     kinds = t.kinds[machine, 1 if weekday >= 5 else 0, quarter // 4]
     if events > 0:
@@ -350,8 +385,23 @@ def live_epoch(s, p, t, q, seed, i, sub, epoch, start_ms, end_ms, weekday, w, x,
                 continue
             if place != -3:
                 spot = place
-        n = emit_event(s, t, q, i, sub, spot, ts, kinds, np.uint32(w[k, 1]), np.uint32(w[k, 2]),
-                       np.uint32(w[k, 3]), out, n, load, c)
+        n = emit_event(
+            s,
+            t,
+            q,
+            i,
+            sub,
+            spot,
+            ts,
+            kinds,
+            np.uint32(w[k, 1]),
+            np.uint32(w[k, 2]),
+            np.uint32(w[k, 3]),
+            out,
+            n,
+            load,
+            c,
+        )
     return n, nx, kx
 
 
@@ -366,7 +416,27 @@ def join_or_wake(s, t, i, sub, start_s, end_s, x, nx):
 
 
 @kernel
-def generate(s, p, t, q, due, due_n, due_at, seed, lo, first, start_ms, end_ms, weekdays, w, x, out, capacity, load, c):
+def generate(
+    s,
+    p,
+    t,
+    q,
+    due,
+    due_n,
+    due_at,
+    seed,
+    lo,
+    first,
+    start_ms,
+    end_ms,
+    weekdays,
+    w,
+    x,
+    out,
+    capacity,
+    load,
+    c,
+):
     """Write the rows of as many lines as fit, in canonical order.
 
     Parameters
@@ -415,8 +485,25 @@ def generate(s, p, t, q, due, due_n, due_at, seed, lo, first, start_ms, end_ms, 
                 if (epoch + 1) * 900_000 <= from_ms:
                     continue
                 n, nx, kx = live_epoch(
-                    s, p, t, q, seed, i, sub, epoch, from_ms, end_ms,
-                    weekdays[p.region[i], epoch - epoch_0], w, x, nx, kx, out, n, load, c,
+                    s,
+                    p,
+                    t,
+                    q,
+                    seed,
+                    i,
+                    sub,
+                    epoch,
+                    from_ms,
+                    end_ms,
+                    weekdays[p.region[i], epoch - epoch_0],
+                    w,
+                    x,
+                    nx,
+                    kx,
+                    out,
+                    n,
+                    load,
+                    c,
                 )
         while kx < nx:
             n = copy_extra(x, kx, out, n, c)

@@ -85,7 +85,9 @@ def _territory(
                      + (f", gathered from {count(len(hexes))} of {own}" if resolution < own
                         else ""))  # fmt: skip
     fences = queries.fences(key) if fenced else None
-    outlines = layers.fence_layers(fences, dark=dark) if fences else []
+    places = hexes if not hexes.empty else cells
+    view = layers.view_of(np.asarray(places["lat"], float), np.asarray(places["lon"], float))
+    outlines = layers.fence_layers(fences, view, dark=dark) if fences else []
     drawn += outlines[:1]
     if load in layers.CELL_MEASURES and not cells.empty:
         layer, scale = layers.cell_layer(cells, layers.CELL_MEASURES[load], dark=dark)
@@ -97,8 +99,6 @@ def _territory(
     if fences:
         notes.append(f"{count(len(fences['features']))} geofences")
     st.html(layers.legend(scales, fences=bool(fences)))
-    places = hexes if not hexes.empty else cells
-    view = layers.view_of(np.asarray(places["lat"], float), np.asarray(places["lon"], float))
     told = ", ".join(notes) or "nothing chosen"
     event = st.pydeck_chart(
         layers.deck(drawn, view), height=layers.HEIGHT, key=f"map-{key.path}",

@@ -49,7 +49,10 @@ PIECES_MAX = 100_000
 """Most texts in one row."""
 FORMATS = ("iso", "epoch_s", "epoch_ms", "since")
 OWN_ZONE = "own"
-_BYTES = {"B": (0, 1), "kB": (3, 1), "MB": (6, 1), "GB": (9, 1), "KiB": (3, 1_024), "MiB": (6, 1_048_576)}  # fmt: skip
+_BYTES = {
+    "B": (0, 1), "kB": (3, 1), "MB": (6, 1), "GB": (9, 1), "KiB": (3, 1_024), "MiB": (6, 1_048_576),
+}  # fmt: skip
+"""Unit of data -> decimal digits that are kept, and the factor of a binary unit."""
 _SECONDS = {"": (0, 1, 1), "s": (0, 1, 1), "ms": (0, 1, 1_000), "min": (3, 60, 1_000)}
 
 
@@ -209,6 +212,7 @@ def _source(mapping: Mapping, name: str, source: SourceField) -> SourceSpec:
         cell=None if cell is None else CellRule(column=cell.column, lat=cell.lat, lon=cell.lon),
         duration=_seconds(source.duration_s), pieces=_pieces(source.pieces),
         bytes_up=_bytes(source.bytes_up), bytes_down=_bytes(source.bytes_down),
+        balance_tolerance_minor=source.balance_tolerance_minor,
         two_sided=source.derive == "two_sided", late_max_s=source.late_max_s, order=source.order,
         **money,
     )  # fmt: skip

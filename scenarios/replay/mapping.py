@@ -109,17 +109,19 @@ class NumbersParams(Params):
     """The rule by which telephone numbers are normalised; without it ids are taken as they are."""
 
     country_code: str = Field(
-        "", pattern=r"^[0-9]{0,3}$", description="digits, such as 7; empty: no rule"
+        default="", pattern=r"^[0-9]{0,3}$", description="digits, such as 7; empty: no rule"
     )
-    trunk: str = Field("", pattern=r"^[0-9]{0,2}$", description="trunk prefix, such as 8")
-    national_digits: int = Field(10, ge=5, le=12, description="digits of a national number")
+    trunk: str = Field(default="", pattern=r"^[0-9]{0,2}$", description="trunk prefix, such as 8")
+    national_digits: int = Field(default=10, ge=5, le=12, description="digits of a national number")
 
 
 class WindowParams(Params):
     """When the recording runs; rows outside are quarantined."""
 
-    start: str = Field("", description="local date or date and time of ts 0; empty: first midnight")
-    days: int = Field(0, ge=0, le=3_700, description="length, days; 0: not told")
+    start: str = Field(
+        default="", description="local date or date and time of ts 0; empty: first midnight"
+    )
+    days: int = Field(default=0, ge=0, le=3_700, description="length, days; 0: not told")
 
 
 class CellsParams(Params):
@@ -179,6 +181,9 @@ class SourceField(Params):
     balance_before: NumberField | None = Field(None, description="main balance before")
     balance_after: NumberField | None = Field(
         None, description="main balance after; a top-up must give before + amount = after"
+    )
+    balance_tolerance_minor: int = Field(
+        0, ge=0, le=1_000_000, description="how far off the balances may be, minor units"
     )
     derive: Literal["none", "two_sided"] = Field(
         "none", description="two_sided: each row is the caller's, the callee's row is made from it"

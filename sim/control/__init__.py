@@ -1,1 +1,1 @@
-""""""
+"""What happens to the world at stated moments."""

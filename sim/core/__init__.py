@@ -1,1 +1,1 @@
-""""""
+"""Columns, draws, kernels, messages, partitions: what everything else stands on."""

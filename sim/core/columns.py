@@ -110,9 +110,7 @@ class Columns:
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Return a copy of every lasting column."""
-        return {
-            f.name: self.arrays[f.name].copy() for f in self.schema.fields if not f.transient
-        }
+        return {f.name: self.arrays[f.name].copy() for f in self.schema.fields if not f.transient}
 
     def restore(self, saved: Mapping[str, np.ndarray]) -> None:
         """Copy saved columns back in place; names, shapes and dtypes must agree."""
@@ -137,9 +135,11 @@ class Columns:
             if f.transient:
                 continue
             array = self.arrays[f.name]
-            lanes = [(f.name, array)] if not f.labels else [
-                (f"{f.name}:{label}", array[:, j]) for j, label in enumerate(f.labels)
-            ]
+            lanes = (
+                [(f.name, array)]
+                if not f.labels
+                else [(f"{f.name}:{label}", array[:, j]) for j, label in enumerate(f.labels)]
+            )
             for name, lane in lanes:
                 code = np.uint64(name_id(f"{self.schema.name}.{name}"))
                 values = lane if not f.named or self.ids is None else self.ids[lane]

@@ -17,9 +17,9 @@ GAMMA = 1.02
 N_BUCKETS = 1100
 """Buckets of one histogram: 1 to about 2.9e9 units; bucket 0 counts values below 1."""
 
-_BORDERS = np.unique(
-    np.array([math.ceil(GAMMA**i) for i in range(N_BUCKETS + 200)], np.int64)
-)[:N_BUCKETS]
+_BORDERS = np.unique(np.array([math.ceil(GAMMA**i) for i in range(N_BUCKETS + 200)], np.int64))[
+    :N_BUCKETS
+]
 BORDERS = np.concatenate([np.zeros(1, np.int64), _BORDERS])[:N_BUCKETS]
 """(N_BUCKETS,) int64, the smallest value of each bucket."""
 

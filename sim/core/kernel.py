@@ -93,9 +93,7 @@ class TransitiveCache(FunctionCache):
         return (*super()._index_key(sig, codegen), self._source_hash, self._form)
 
 
-def kernel(
-    function: Callable[..., Any], *, cache: bool = True, inline: bool = False
-) -> Any:
+def kernel(function: Callable[..., Any], *, cache: bool = True, inline: bool = False) -> Any:
     """Compile a loop over rows: no threads, no fast-math, no reference counting, cached.
 
     Reference counting is off (`_nrt=False`): a kernel cannot allocate, and Numba does not put an

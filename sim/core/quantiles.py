@@ -66,8 +66,11 @@ def count_thresholds(mean: float, shape: float, *, n_max: int) -> np.ndarray:
 def _nb_pmf(mean: float, shape: float, n: int) -> np.ndarray:
     p = shape / (shape + mean)
     log = [
-        math.lgamma(shape + k) - math.lgamma(shape) - math.lgamma(k + 1)
-        + shape * math.log(p) + k * math.log1p(-p)
+        math.lgamma(shape + k)
+        - math.lgamma(shape)
+        - math.lgamma(k + 1)
+        + shape * math.log(p)
+        + k * math.log1p(-p)
         for k in range(n)
     ]
     return np.exp(np.array(log))

@@ -78,8 +78,18 @@ def check_contracts(
 ) -> None:
     """Refuse a role that gets or makes other messages than the edges say."""
     for role in topology.roles:
-        _agree(role, "consumes", consumes[role], (e.message for e in topology.edges if e.target == role))
-        _agree(role, "produces", produces[role], (e.message for e in topology.edges if e.source == role))
+        _agree(
+            role,
+            "consumes",
+            consumes[role],
+            (e.message for e in topology.edges if e.target == role),
+        )
+        _agree(
+            role,
+            "produces",
+            produces[role],
+            (e.message for e in topology.edges if e.source == role),
+        )
 
 
 def _agree(role: str, what: str, declared: Sequence[Schema], routed: Iterable[str]) -> None:

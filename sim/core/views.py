@@ -133,7 +133,9 @@ def _unbox_view(view: ViewType, value: Any, c: Any) -> NativeValue:
         c.pyapi.err_set_string("PyExc_TypeError", f"cannot lay out the arrays of {view.name}")
     # Invariant loads may not be moved before the stores above: hide where the pointer comes from.
     opaque = ir.InlineAsm(
-        ir.FunctionType(cgutils.voidptr_t, [cgutils.voidptr_t]), "", "=r,0,~{memory}",
+        ir.FunctionType(cgutils.voidptr_t, [cgutils.voidptr_t]),
+        "",
+        "=r,0,~{memory}",
         side_effect=True,
     )
     address = c.builder.call(opaque, [c.builder.bitcast(place, cgutils.voidptr_t)])

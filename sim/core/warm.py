@@ -16,10 +16,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         return subprocess.run(
             [
-                sys.executable, "-c", "from scenarios.cli import main; main()", "run", "city_day", "--subscribers", "2000",
-                "--days", "1", "--quiet", "--out", str(Path(folder) / "warm"),
+                sys.executable,
+                "-c",
+                "from scenarios.cli import main; main()",
+                "run",
+                "city_day",
+                "--subscribers",
+                "2000",
+                "--days",
+                "1",
+                "--quiet",
+                "--out",
+                str(Path(folder) / "warm"),
             ],
-            stdout=subprocess.DEVNULL, check=False,
+            stdout=subprocess.DEVNULL,
+            check=False,
         ).returncode
 
 

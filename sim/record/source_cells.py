@@ -74,9 +74,7 @@ def positions(lat: Texts, lon: Texts, decimal: str) -> Texts:
     parts = []
     for texts in (lat, lon):
         out, status = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.uint8)
-        decimals(
-            texts.data, texts.begin, texts.end, POSITION_DIGITS, ord(decimal), 0, out, status
-        )
+        decimals(texts.data, texts.begin, texts.end, POSITION_DIGITS, ord(decimal), 0, out, status)
         parts.append((out, status))
     (la, ls), (lo, os_) = parts
     one = 10**POSITION_DIGITS
@@ -171,9 +169,7 @@ def _cell_rows(
     return rows, problems
 
 
-def _cell_row(
-    table: CellTable, values: dict[str, str]
-) -> tuple[str, int, float, float] | None:
+def _cell_row(table: CellTable, values: dict[str, str]) -> tuple[str, int, float, float] | None:
     try:
         lat, lon = float(values[table.lat]), float(values[table.lon])
     except (KeyError, ValueError):

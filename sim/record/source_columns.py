@@ -160,9 +160,7 @@ def header(spec: SourceSpec, file: InputFile, limits: Limits) -> tuple[list[str]
         return [], [Problem("the first line is empty", file=file.shown, line=1)]
     if b"\0" in line or b"\r" in line:
         hint = "lines that end in LF or CRLF" if b"\r" in line else "text; perhaps it is utf-16"
-        return [], [
-            Problem("the first line is no text", file=file.shown, line=1, expected=hint)
-        ]
+        return [], [Problem("the first line is no text", file=file.shown, line=1, expected=hint)]
     try:
         names = next(csv.reader([line.decode()], delimiter=spec.delimiter, quotechar=spec.quote))
     except csv.Error:

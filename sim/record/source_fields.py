@@ -302,7 +302,8 @@ def _numbers(spec: SourceSpec, batch: Batch, rows: Rows) -> None:
     if spec.balance_before is not None and spec.balance_after is not None:
         before, _ = read(spec.balance_before, kind == TOPUP)
         after, _ = read(spec.balance_after, kind == TOPUP)
-        rows.give((kind == TOPUP) & (before + amount != after), "balance")
+        off = np.abs(before + amount - after) > spec.balance_tolerance_minor
+        rows.give((kind == TOPUP) & off, "balance")
 
 
 def _cells(spec: SourceSpec, batch: Batch, rows: Rows, context: Context) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from sim.record.source_cells import position_of
 from sim.record.source_fields import Context
-from sim.record.source_ids import look_up, pseudonym
+from sim.record.source_ids import look_up, pseudonyms
 from sim.record.source_kernels import vote
 from sim.record.source_sort import Pool, ordered
 from sim.record.source_spec import DERIVED
@@ -92,7 +92,7 @@ def finish(
             end_ms = int(rows["ts_ms"].max()) + 1
     cells = namer.cells()
     digest.update("\n".join(cells["key"]).encode())
-    names = [pseudonym(name, secret) for name in namer.names]
+    names = pseudonyms(namer.names, secret)
     subscribers = {"pseudonym": names, "rows": rows_of, "home_cell": candidate}
     side = {CELLS: write_side(part, CELLS, cells),
             SUBSCRIBERS: write_side(part, SUBSCRIBERS, subscribers)}  # fmt: skip

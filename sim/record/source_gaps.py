@@ -64,25 +64,25 @@ def _silent(line: np.ndarray, phase: int) -> list[tuple[int, int, float]]:
     borders = np.flatnonzero(np.diff(quiet.astype(np.int8)))
     found = []
     for begin, end in zip(borders[::2].tolist(), borders[1::2].tolist(), strict=True):
-        told = float(expected[begin:end].sum())
+        usual = expected[begin:end]
         sides = [line[max(begin - 4, 0) : begin], line[end : end + 4]]
-        near = [float(side.mean()) for side in sides if len(side)]
-        if not told and near:
-            told = min(near) * (end - begin)
+        near = min((float(side.mean()) for side in sides if len(side)), default=0.0)
+        told = float(np.where(np.isnan(usual), near, usual).sum())
         if told >= EXPECTED_MIN:
             found.append((begin, end, told))
     return found
 
 
 def _usual(line: np.ndarray, phase: int) -> np.ndarray:
-    """Return what each quarter of an hour usually has: the median over the other days."""
+    """Return what each quarter of an hour has on at least three days of four."""
     n_days = (phase + len(line) + DAY_BINS - 1) // DAY_BINS
     padded = np.full(n_days * DAY_BINS, np.nan)
     padded[phase : phase + len(line)] = line
     days = padded.reshape(n_days, DAY_BINS)
-    # With fewer than three days the other ones are no yardstick; the neighbours are, above.
+    # With fewer than three days the other ones are no yardstick (NaN); the neighbours are, above.
     seen = (~np.isnan(days)).sum(axis=0)
-    usual = np.zeros(DAY_BINS)
+    usual = np.full(DAY_BINS, np.nan)
     for slot in np.flatnonzero(seen >= 3):
-        usual[slot] = np.nanmedian(days[:, slot])
+        told = days[~np.isnan(days[:, slot]), slot]
+        usual[slot] = np.quantile(told, 0.25, method="higher")
     return np.tile(usual, n_days)[phase : phase + len(line)]

@@ -41,10 +41,16 @@ def read_secret(path: Path) -> bytes:
     return secret
 
 
-def pseudonym(name: str, secret: bytes) -> str:
-    """Return the pseudonym of a name: 16 hexadecimal digits, unrelated under another secret."""
+def pseudonyms(names: list[str], secret: bytes) -> list[str]:
+    """Return the pseudonym of each name: 16 hexadecimal digits, unrelated under another secret."""
     key = hashlib.blake2b(secret, digest_size=32).digest()
-    return hashlib.blake2b(name.encode(), key=key, digest_size=8).hexdigest()
+    keyed = hashlib.blake2b(key=key, digest_size=8)
+    found = []
+    for name in names:
+        one = keyed.copy()
+        one.update(name.encode())
+        found.append(one.hexdigest())
+    return found
 
 
 def normalised(name: str, rule: IdRule) -> str:
@@ -111,9 +117,7 @@ class Names:
             self._keep(unique[new], checks[new], normal, first[new])
         return hashes
 
-    def _keep(
-        self, hashes: np.ndarray, checks: np.ndarray, texts: Texts, rows: np.ndarray
-    ) -> None:
+    def _keep(self, hashes: np.ndarray, checks: np.ndarray, texts: Texts, rows: np.ndarray) -> None:
         if len(self.names) + len(rows) > self._limit:
             raise LimitError(f"more than {self._limit} {self._what} in the recording")
         place = np.arange(len(self.names), len(self.names) + len(rows))

@@ -195,6 +195,8 @@ class SourceSpec:
     amount: NumberRule | None = None
     balance_before: NumberRule | None = None
     balance_after: NumberRule | None = None
+    balance_tolerance_minor: int = 0
+    """Largest |before + amount - after| of a top-up, minor units."""
     two_sided: bool = False
     """Every row is the caller's; the callee's row is derived from it."""
     late_max_s: int = 3_600
@@ -204,7 +206,7 @@ class SourceSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class CellTable:
-    """A side file with the cells of the recording, read whole; the same key may come in versions."""
+    """A side file with the cells of the recording, read whole; a key may come in versions."""
 
     file: str
     key: str

@@ -88,13 +88,14 @@ class Spool:
         return self.manifest["digest"]
 
     def rows_for(self, start_ms: int, end_ms: int) -> dict[str, np.ndarray]:
-        """Return the rows of `[start_ms, end_ms)`: columns of `ROW`, in the order of its names
-        `source_sub`, `ts_ms`, `type`, `direction`, then all others.
+        """Return the rows of `[start_ms, end_ms)` as columns of `ROW`.
+
+        They are sorted by `source_sub`, `ts_ms`, `type`, `direction`, then all other columns.
 
         Parameters
         ----------
         start_ms, end_ms : ms since the start; any cut, no state: a restart asks again
-        """  # noqa: D205 - the sentence needs two lines
+        """
         first = max(bisect.bisect_right(self._begins, start_ms) - 1, 0)
         found: list[dict[str, np.ndarray]] = []
         for i in range(first, len(self._pieces)):

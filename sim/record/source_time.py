@@ -109,9 +109,7 @@ def _transitions(zone: str) -> tuple[np.ndarray, np.ndarray]:
     return np.array(moments, np.int64), np.array(offsets, np.int64)
 
 
-def to_utc(
-    wall_ms: np.ndarray, zone: str, *, later: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+def to_utc(wall_ms: np.ndarray, zone: str, *, later: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Return local wall times as epoch ms, and marks of those that are no single moment.
 
     Parameters

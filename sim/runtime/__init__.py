@@ -1,1 +1,1 @@
-""""""
+"""Where roles run: hosts, the tick loop, runtimes, checkpoints."""

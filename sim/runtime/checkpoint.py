@@ -82,7 +82,11 @@ def _sha256(path: Path) -> str:
 
 
 def save(
-    folder: Path, *, tick: int, run: dict[str, Any], partitions: Sequence[dict[str, Any]],
+    folder: Path,
+    *,
+    tick: int,
+    run: dict[str, Any],
+    partitions: Sequence[dict[str, Any]],
     rest: dict[str, Any],
 ) -> Path:
     """Write a checkpoint taken after `tick` and return its folder.
@@ -136,7 +140,9 @@ def _verify(path: Path) -> tuple[dict[str, Any] | None, str]:
     return content, ""
 
 
-def load(folder: Path, *, run: dict[str, Any]) -> tuple[int, list[dict[str, Any]], dict[str, Any], list[str]]:
+def load(
+    folder: Path, *, run: dict[str, Any]
+) -> tuple[int, list[dict[str, Any]], dict[str, Any], list[str]]:
     """Return (tick, partitions, rest, warnings) of the newest checkpoint of this run that verifies.
 
     Raises `ScenarioError` where none does, or where it belongs to another run.
@@ -178,7 +184,8 @@ def recut(saved: Sequence[dict[str, Any]], partitions: Sequence[Partition]) -> l
 
 def _cut(saved: Sequence[dict[str, Any]], partition: Partition) -> dict[str, Any]:
     touching = [
-        part for part in saved
+        part
+        for part in saved
         if int(part["first"]) < partition.last and int(part["last"]) > partition.first
     ]
     roles = {

@@ -107,7 +107,9 @@ class Loop:
     def _step(self, index: int, auditor: Auditor) -> bool:
         """Run one tick; return True where the timeline ends the run."""
         tick = make_tick(
-            index, tick_ms=self.clock.tick_ms, end_ms=self.clock.end_ms,
+            index,
+            tick_ms=self.clock.tick_ms,
+            end_ms=self.clock.end_ms,
             calendar=self.clock.calendar,
         )
         commands = self.timeline.advance(tick.end_ms)

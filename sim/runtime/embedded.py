@@ -32,7 +32,18 @@ class TickOutcome:
 
 
 class Runtime(Protocol):
-    """Runs hosts and global roles; what the coordinator holds."""
+    """Runs hosts and global roles; what the coordinator holds.
+
+    Attributes
+    ----------
+    shares : partitions of each host
+    """
+
+    shares: list[tuple[Partition, ...]]
+
+    def rebuild(self) -> None:
+        """Make every host and global role afresh, at the start of the run."""
+        ...
 
     def tick(
         self, tick: Tick, commands: Sequence[Command], digest_at: tuple[int, int] | None
@@ -111,6 +122,9 @@ class EmbeddedRuntime:
         self.build = build
         self.scattered: dict[str, Rows] = {}
         self.arrays = globals_.arrays()
+
+    def rebuild(self) -> None:
+        """Do nothing: hosts of this process cannot be lost apart from it."""
 
     def make_host(self, share: Sequence[Partition], build: Builder) -> Host:
         """Build one host."""

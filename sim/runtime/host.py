@@ -114,9 +114,7 @@ class Host:
             for role in self.roles[k]:
                 for key, value in role.ledger().items():
                     result.ledger[key] = result.ledger.get(key, 0) + value
-        result.gathered = {
-            s.name: concat_rows(s, gathered[s.name]) for s in self.plan.gather
-        }
+        result.gathered = {s.name: concat_rows(s, gathered[s.name]) for s in self.plan.gather}
         result.samples = {
             name: {c: np.concatenate([p[c] for p in parts]) for c in parts[0]}
             for name, parts in samples.items()
@@ -192,7 +190,11 @@ class Host:
                     role.share_load(self.load)
 
     def _inbox(
-        self, k: int, partition: Partition, scattered: dict[str, Rows], arrays: dict[str, Any],
+        self,
+        k: int,
+        partition: Partition,
+        scattered: dict[str, Rows],
+        arrays: dict[str, Any],
         commands: tuple[tuple[str, int, int], ...],
     ) -> Inbox:
         rows = dict(self.waiting[k])
@@ -211,8 +213,13 @@ class Host:
                 self._keep(table, rows, partition, samples)
 
     def _run_partition(
-        self, tick: Tick, k: int, partition: Partition, inbox: Inbox,
-        gathered: dict[str, list[Rows]], samples: dict[str, list[Rows]],
+        self,
+        tick: Tick,
+        k: int,
+        partition: Partition,
+        inbox: Inbox,
+        gathered: dict[str, list[Rows]],
+        samples: dict[str, list[Rows]],
     ) -> None:
         roles = self.roles[k]
         for role in roles:
@@ -247,7 +254,8 @@ class Host:
         for table, names in self.plan.joined.items():
             lead = part.blocks[names[0]]
             index = self._sampled_rows(
-                lead.columns["sub"][: lead.n], partition.first + part.first,
+                lead.columns["sub"][: lead.n],
+                partition.first + part.first,
                 partition.first + part.last,
             )
             if len(index):

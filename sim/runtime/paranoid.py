@@ -87,8 +87,13 @@ class ParanoidRuntime(EmbeddedRuntime):
     """Hosts that are shuffled, serialised, and rebuilt at random."""
 
     def __init__(
-        self, plan: Any, shares: Sequence[Sequence[Partition]], build: Builder, globals_: Any,
-        *, malice_seed: int = 1,
+        self,
+        plan: Any,
+        shares: Sequence[Sequence[Partition]],
+        build: Builder,
+        globals_: Any,
+        *,
+        malice_seed: int = 1,
     ) -> None:
         """Build the hosts; `malice_seed` chooses the malice, which must not matter."""
         self.rng = random.Random(malice_seed)

@@ -45,8 +45,12 @@ class HostActor:
         self.host = Host(world.plan, share, world.build)
 
     def tick(
-        self, tick: Tick, scattered: dict[str, Rows], arrays: dict[str, Any],
-        commands: tuple[Command, ...], digest_at: tuple[int, int] | None,
+        self,
+        tick: Tick,
+        scattered: dict[str, Rows],
+        arrays: dict[str, Any],
+        commands: tuple[Command, ...],
+        digest_at: tuple[int, int] | None,
     ) -> HostResult:
         """Run one tick."""
         return self.host.tick(tick, scattered, arrays, commands, digest_at)
@@ -87,7 +91,10 @@ class GlobalsActor:
         return self.roles.arrays()
 
     def on_tick(
-        self, tick: Tick, load: np.ndarray, gathered: dict[str, Rows],
+        self,
+        tick: Tick,
+        load: np.ndarray,
+        gathered: dict[str, Rows],
         commands: tuple[Command, ...],
     ) -> GlobalResult:
         """Step the global roles."""
@@ -123,7 +130,11 @@ class RayRuntime:
     """Hosts and global roles as Ray actors."""
 
     def __init__(
-        self, world: Any, shares: Sequence[Sequence[Partition]], *, address: str = "",
+        self,
+        world: Any,
+        shares: Sequence[Sequence[Partition]],
+        *,
+        address: str = "",
         timeout_s: float = 600.0,
     ) -> None:
         """Start or join a cluster, and let every host build its own lines.
@@ -174,8 +185,12 @@ class RayRuntime:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
             return
         ray.init(
-            address="local", num_cpus=max(os.cpu_count() or 1, n_actors), include_dashboard=False,
-            log_to_driver=False, logging_level="ERROR", object_store_memory=OBJECT_STORE_BYTES,
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, n_actors),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=OBJECT_STORE_BYTES,
         )
 
     def tick(

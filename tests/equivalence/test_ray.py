@@ -35,9 +35,7 @@ def test_two_hosts_on_ray_give_the_digest_of_one_process(tmp_path: Path, expecte
     assert found["hosts"] == 2
 
 
-def test_a_killed_host_comes_back_and_the_digest_is_the_same(
-    tmp_path: Path, expected: str
-) -> None:
+def test_a_killed_host_comes_back_and_the_digest_is_the_same(tmp_path: Path, expected: str) -> None:
     """SIGKILL of a host twice, before and after checkpoints: recovered, nothing moved."""
     killed = []
 

@@ -40,9 +40,7 @@ def runtime() -> Any:
 @pytest.mark.parametrize(
     ("module", "name"), [(module, name) for module, names in HOT for name in names]
 )
-def test_hot_kernels_do_not_count_references(
-    runtime: Any, module: ModuleType, name: str
-) -> None:
+def test_hot_kernels_do_not_count_references(runtime: Any, module: ModuleType, name: str) -> None:
     """The compiled kernels of every event name no counting function of Numba.
 
     Counting would put an atomic increment for every array on every event: 3.4 times the cost.

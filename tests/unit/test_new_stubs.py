@@ -94,7 +94,7 @@ def test_a_trigger_and_a_shipped_offer_in_a_copy_of_the_project(root: Path, tmp_
 
 
 def test_nothing_is_ever_overwritten(here: Path, capsys) -> None:
-    """A second time, beside a test of that name, or with a fence of that name: exit 2, no change."""
+    """Again, beside a test of that name, or with a fence of that name: exit 2, no change."""
     commands = [
         ["new", "offer", "weekend_data"],
         ["new", "scenario", "my_study"],

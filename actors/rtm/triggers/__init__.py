@@ -93,9 +93,7 @@ def trigger(
 
     def register(expression: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         fires = hot(expression)
-        _registry.add(
-            name, Trigger(name, SIGNALS.index(on), params, options, expression, fires)
-        )
+        _registry.add(name, Trigger(name, SIGNALS.index(on), params, options, expression, fires))
         return expression
 
     return register

@@ -1,0 +1,83 @@
+"""Where a run is placed: its runtime, its partitions, and what its timeline does to which cells.
+
+It owns the step from a scenario's placement and timeline to a runtime and commands.  It must not
+know how a run is saved or told.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from scenarios.world import World
+from sim.control.timeline import Entry
+from sim.core.errors import ScenarioError
+from sim.core.partition import assign_hosts, make_partitions
+from sim.runtime.embedded import EmbeddedRuntime, Runtime
+
+
+def make_runtime(world: World, scenario: Any) -> tuple[Runtime, int, int]:
+    """Return (runtime, partitions, hosts) of a scenario's placement."""
+    placement = scenario.placement
+    hosts = placement.hosts or os.cpu_count() or 1
+    partitions = make_partitions(world.n_lines, placement.partitions)
+    if placement.partitions == 0 and len(partitions) < hosts:
+        partitions = make_partitions(world.n_lines, hosts)
+    shares = assign_hosts(partitions, hosts)
+    if placement.runtime == "ray":
+        from sim.runtime.ray_runtime import RayRuntime
+
+        made: Runtime = RayRuntime(
+            world, shares, address=placement.ray_address, timeout_s=placement.answer_s
+        )
+    elif placement.runtime == "paranoid":
+        from sim.runtime.paranoid import ParanoidRuntime
+
+        made = ParanoidRuntime(world.plan, shares, world.build, world.make_globals())
+    else:
+        made = EmbeddedRuntime(world.plan, shares, world.build, world.make_globals())
+    return made, len(partitions), len(shares)
+
+
+def timeline_entries(world: World, scenario: Any) -> list[Entry]:
+    """Return the commands of a scenario's timeline: places become cells, names indices."""
+    out: list[Entry] = []
+    for item in scenario.timeline:
+        at, until = (
+            round(item.at_h * 3_600_000),
+            round(item.at_h * 3_600_000 + item.for_min * 60_000),
+        )
+        if item.do == "cell_outage":
+            for cell in cells_near(world, item):
+                out.append(Entry(at, "cell_outage", int(cell), until))
+        elif item.do == "channel_outage":
+            out.append(Entry(at, item.do, world.labels["channel"].index(item.target), until))
+        else:
+            out.append(Entry(at, item.do, 0, until))
+    return out
+
+
+def cells_near(world: World, item: Any) -> np.ndarray:
+    """Return the cells within the radius of a fence or of `lat,lon`."""
+    geo = world.geo
+    if geo is None:
+        raise ScenarioError("an outage needs the geography")
+    if item.near in geo.fence_name:
+        k = geo.fence_name.index(item.near)
+        lat, lon = geo.fence_lat[k], geo.fence_lon[k]
+    else:
+        try:
+            lat, lon = (float(x) for x in item.near.split(","))
+        except ValueError as error:
+            raise ScenarioError(
+                "no such place",
+                path="timeline.near",
+                found=item.near,
+                expected="the name of a geofence, or `lat,lon` in degrees",
+            ) from error
+    scale = np.cos(np.radians(lat))
+    dx = (geo.cell_lon - lon) * scale * 111_320
+    dy = (geo.cell_lat - lat) * 111_320
+    return np.flatnonzero(dx * dx + dy * dy <= item.radius_m**2)
