@@ -78,11 +78,11 @@ RESERVED, ACTIVE, SUSPENDED_LINE, CHURNED_LINE = 0, 1, 2, 3
 # --- `Credit.kind` --------------------------------------------------------------------------------
 REWARD, TRUST_CREDIT, GIFT, CANCEL = 0, 1, 2, 3
 
-# --- `Delivery.status` ------------------------------------------------------------------------------
+# --- `Delivery.status` ----------------------------------------------------------------------------
 STATUSES = ("delivered", "failed", "expired", "dropped")
 DELIVERED, FAILED, EXPIRED, DROPPED = 0, 1, 2, 3
 
-# --- why a decision ended where it did, in the order of precedence ------------------------------------
+# --- why a decision ended where it did, in the order of precedence --------------------------------
 REASONS = (
     "intended", "not_eligible", "inactive", "no_consent", "black_list", "universal_control",
     "quiet_hours", "cool_down", "cap", "owned", "no_channel", "lost_arbitration", "holdout",
@@ -234,7 +234,23 @@ TRUTH = Schema(
     doc="subscribers to the recorder: both worlds of one contact; known to the twin alone",
 )
 
+RECORDED = Schema(
+    "Recorded",
+    (
+        _SUB,
+        _TS,
+        Field("type", "u1", "code", "voice, sms, data, topup, location"),
+        Field("direction", "u1", "code", "0 not told, 1 outgoing, 2 incoming"),
+        Field("units", "i8", "s, pieces or bytes", "amount, by type"),
+        Field("cell", "i4", "1", "simulated cell that stands for the recorded one; -1 unknown"),
+        Field("amount_minor", "i8", "minor", "sum of a top-up"),
+    ),
+    edge="scatter",
+    doc="replay to subscribers: what a recorded subscriber did, bound to a line",
+)
+
 SCHEMAS = (
+    RECORDED,
     ACTIVITY, RATED, ACCOUNT_EVENT, INTENT, DELIVERY, CREDIT, DETECTION, DECISION, TRUTH,
 )  # fmt: skip
 

@@ -10,6 +10,8 @@ import streamlit as st
 
 from dashboard.frame import ICON, pick_run
 
+# Reader -> file, title, address and sign of each page. A comment: Streamlit shows texts that
+# stand alone in a page.
 PAGES = {
     "Viewer": (
         ("views/overview.py", "Overview", "overview", ":material/dashboard:"),
@@ -22,7 +24,6 @@ PAGES = {
         ("views/live.py", "Live run", "live", ":material/play_circle:"),
     ),
 }  # fmt: skip
-"""Reader -> file, title, address and sign of each page."""
 
 
 def main() -> None:

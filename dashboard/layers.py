@@ -274,7 +274,7 @@ def _polygons(geometry: Mapping[str, Any]) -> list[Any]:
 def view_of(lat: np.ndarray, lon: np.ndarray) -> pdk.ViewState:
     """Return a view that holds nearly all places."""
     lon = np.where((np.ptp(lon) > 180) & (lon < 0), lon + 360, lon)
-    (south, north), (west, east) = (np.quantile(v, (0.002, 0.998)) for v in (lat, lon))
+    (south, north), (west, east) = (np.quantile(v, (0.0005, 0.9995)) for v in (lat, lon))
     middle = (float(north + south) / 2, float(east + west) / 2)
     shrink = max(math.cos(math.radians(middle[0])), 0.05)
     wide = max(float(east - west), 0.02)

@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from scenarios import cli_dashboard, cli_inspect, cli_list, cli_new, cli_run
+from scenarios import cli_dashboard, cli_inspect, cli_list, cli_new, cli_replay, cli_run
 
 ClickException: Any = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
@@ -40,6 +40,7 @@ def _root() -> None:
 
 
 cli_run.register(app)
+cli_replay.register(app)
 cli_inspect.register(app)
 cli_list.register(app)
 cli_new.register(app)

@@ -17,6 +17,7 @@ from actors import messages as m
 from actors.subscribers import state as people
 from actors.subscribers.tables import N_ACTIVITY
 from geo.geography import Geography
+from scenarios.placing import line_roles
 from scenarios.population import Donors
 from scenarios.world import World, build_world, cache_dir
 from sim.control.timeline import Timeline
@@ -131,7 +132,9 @@ def run_pilot(pilot: Any, geo: Geography, *, hosts: int) -> Donors:
 class _Nothing:
     """Takes the record of the pilot, which nobody needs."""
 
-    def on_tick(self, *_: Any) -> None:
+    def on_tick(
+        self, tick: int, start_ms: int, tally: Any, samples: Any, digests: Any, audit: Any
+    ) -> None:
         """Forget it."""
 
 
@@ -140,7 +143,7 @@ def _look(runtime: EmbeddedRuntime, now_ms: int) -> dict[str, dict[str, np.ndarr
     now_s, now_day, now_h = now_ms // 1000, now_ms // 86_400_000, now_ms // 3_600_000
     parts: list[dict[str, dict[str, np.ndarray]]] = []
     for host in runtime.hosts:
-        for subscribers, billing, engine in host.roles:
+        for subscribers, billing, engine in map(line_roles, host.roles):
             life = billing.columns["life"]
             fit = (subscribers.columns["life"] & people.LIFE_MASK) == people.LIFE_HERE
             fit &= (life == m.ACTIVE) | (life == m.SUSPENDED_LINE)
@@ -199,7 +202,7 @@ def _sorted_donors(world: World, kept: list[dict[str, dict[str, np.ndarray]]]) -
 
 
 def _write(path: Path, donors: Donors) -> None:
-    flat = {"stratum_start": donors.stratum_start, "volume": donors.volume}
+    flat: dict[str, Any] = {"stratum_start": donors.stratum_start, "volume": donors.volume}
     for group in ("subscribers", "billing", "rtm"):
         flat |= {f"{group}.{n}": a for n, a in getattr(donors, group).items()}
     temporary = path.with_suffix(f".{np.random.SeedSequence().entropy:x}.tmp")

@@ -20,10 +20,12 @@ from actors.cells.actor import FULL
 from actors.profile import AGE_BANDS, APP, CONSENT, CONTROL, DEVICES, PREPAID
 from actors.rtm.params import SEGMENTS
 from scenarios.equilibrium import equilibrium
-from scenarios.placing import timeline_entries
+from scenarios.placing import line_roles, timeline_entries
 from scenarios.runner import run as run_scenario
 from scenarios.world import World, build_world, load_geography
 from sim.control.timeline import Timeline
+from sim.core.actor import Rows
+from sim.core.columns import Schema
 from sim.core.errors import InvariantError, ScenarioError
 from sim.core.partition import Partition
 from sim.core.ticks import make_tick
@@ -89,13 +91,21 @@ def _tell(
 ) -> Explanation:
     with open_run(path) as run:
         tables = {table: _rows(run, table, sub) for table in (
-            "activity", "account_events", "decisions", "contacts",
+            "activity", "account_events", "decisions", "contacts", "recorded",
         )}  # fmt: skip
         quality = _quality(run)
+        replay = run.manifest.get("replay")
     world = dataclasses.replace(
         world, plan=dataclasses.replace(world.plan, sampled=np.array([sub], np.int64))
     )
-    host, lived = live_alone(world, sub, tables["contacts"], quality)
+    if replay is not None and sub in replay["lines"]:
+        world = dataclasses.replace(
+            world,
+            subscribers=dataclasses.replace(
+                world.subscribers, bound=np.array([sub], np.int64), bound_mask=replay["mask"]
+            ),
+        )
+    host, lived = live_alone(world, sub, tables["contacts"], tables["recorded"], quality)
     n = prove(lived.get("activity", {}), tables["activity"], world)
     profile = _profile(host, world)
     return Explanation(
@@ -129,34 +139,44 @@ def _quality(run: Any) -> dict[int, dict[str, np.ndarray]]:
     }
 
 
-def _deliveries(world: World, frame: Any, tick: int) -> dict[str, np.ndarray]:
-    """Return the recorded deliveries that reached a line at the start of a tick, as codes."""
-    if not len(frame):
-        return {}
-    part = frame[frame["tick"] == tick]
+def _codes(world: World) -> dict[str, tuple[str, ...]]:
+    """Return the names behind the codes of a delivery."""
+    return {
+        "use_case": world.labels["use_case"],
+        "channel": world.labels["channel"],
+        "status": m.STATUSES,
+    }
+
+
+def _arrived(
+    schema: Schema, frame: Any, tick: int, codes: dict[str, tuple[str, ...]]
+) -> dict[str, Rows]:
+    """Return the recorded rows that reached a line at the start of a tick, as codes."""
+    part = frame[frame["tick"] == tick] if len(frame) else frame
     if not len(part):
         return {}
-    codes = {
-        "use_case": world.labels["use_case"], "channel": world.labels["channel"],
-        "status": m.STATUSES,
-    }  # fmt: skip
-    rows = {}
-    for column in m.DELIVERY.fields:
+    rows: Rows = {}
+    for column in schema.fields:
         values = part[column.name]
         if column.name in codes:
             values = [codes[column.name].index(str(v)) for v in values]
         rows[column.name] = np.array(values, np.dtype(column.dtype))
-    return {"Delivery": rows}
+    return {schema.name: rows}
 
 
 def live_alone(
-    world: World, sub: int, deliveries: Any, quality: dict[int, dict[str, np.ndarray]]
+    world: World,
+    sub: int,
+    deliveries: Any,
+    recorded: Any,
+    quality: dict[int, dict[str, np.ndarray]],
 ) -> tuple[Host, dict[str, dict[str, np.ndarray]]]:
     """Run one line by itself through the whole run and return its host and recorded rows.
 
     Parameters
     ----------
     deliveries : recorded messages of the line
+    recorded : rows that the line replayed
     quality : recorded cell quality, by the tick after which it was broadcast
     """
     host = Host(world.plan, [Partition(0, sub, sub + 1)], world.build)
@@ -171,7 +191,9 @@ def live_alone(
         )
         commands = timeline.advance(tick.end_ms)
         arrays = {"CellQuality": broadcast(world.plan.n_cells, quality.get(index - 1))}
-        result = host.tick(tick, _deliveries(world, deliveries, index), arrays, commands, None)
+        arrived = _arrived(m.DELIVERY, deliveries, index, _codes(world))
+        arrived |= _arrived(m.RECORDED, recorded, index, {})
+        result = host.tick(tick, arrived, arrays, commands, None)
         for table, rows in result.samples.items():
             kept.setdefault(table, []).append(rows)
     return host, {
@@ -221,9 +243,10 @@ def prove(lived: dict[str, np.ndarray], recorded: Any, world: World) -> int:
 
 
 def _profile(host: Host, world: World) -> dict[str, Any]:
-    subscribers, billing, _ = host.roles[0]
+    subscribers, billing, _ = line_roles(host.roles[0])
     profile = subscribers.profile
     flags = int(profile["flags"][0])
+    satisfaction = int(subscribers.columns["satisfaction_q"][0]) / 65_535
     tariffs = list(world.scenario.catalog.tariffs)
     return {
         "tariff": tariffs[int(profile["tariff"][0])],
@@ -237,7 +260,7 @@ def _profile(host: Host, world: World) -> dict[str, Any]:
         "universal control": "yes" if flags & CONTROL else "no",
         "balance at the end": f"{int(billing.columns['balance_minor'][0]) / 100:.2f} "
         f"{world.scenario.money.currency}",
-        "satisfaction at the end (latent)": f"{int(subscribers.columns['satisfaction_q'][0]) / 65_535:.2f}",
+        "satisfaction at the end (latent)": f"{satisfaction:.2f}",
     }
 
 
@@ -247,7 +270,8 @@ def _day(world: World, tables: dict[str, Any]) -> list[dict[str, Any]]:
     clock = world.clock.calendar.clock
     for row in _records(tables["activity"]):
         rows.append((int(row["ts_ms"]), {
-            "time": clock(int(row["ts_ms"])), "what": f"{row['kind']} {_text(row.get('code'))}".strip(),
+            "time": clock(int(row["ts_ms"])),
+            "what": f"{row['kind']} {_text(row.get('code'))}".strip(),
             "cell": _text(row.get("cell")), "units": _text(row.get("units")),
             "charged": _money(row.get("charged_minor")),
             "balance": _money(row.get("balance_after_minor")), "result": _text(row.get("result")),
@@ -282,10 +306,8 @@ def _decisions(world: World, tables: dict[str, Any]) -> list[dict[str, Any]]:
         ]
         sent = deliveries.get(at)
         if sent is not None:
-            stages.append((
-                "channel", _text(sent["channel"]),
-                f"{sent['status']}, sent {int(sent['sent_ms']) - at} ms after the rule was satisfied",
-            ))  # fmt: skip
+            after = f"{int(sent['sent_ms']) - at} ms after the rule was satisfied"
+            stages.append(("channel", _text(sent["channel"]), f"{sent['status']}, sent {after}"))
             if _text(sent.get("seen")):
                 stages += _truth(sent, world)
         out.append({

@@ -22,46 +22,50 @@ class ClockParams(Params):
     """Simulated time."""
 
     start: str = Field(
-        "2026-03-04T00:00",
+        default="2026-03-04T00:00",
         description="start, local time of the first region",
         pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}$",
     )
-    days: float = Field(1.0, gt=0, le=400, description="length, days; may be fractional")
+    days: float = Field(default=1.0, gt=0, le=400, description="length, days; may be fractional")
     tick_s: int = Field(
-        900, ge=1, le=3600, description="tick, s; divides 900 or is a multiple of it"
+        default=900, ge=1, le=3600, description="tick, s; divides 900 or is a multiple of it"
     )
-    weekly: bool = Field(True, description="false: every day is a Wednesday (calendar off)")
+    weekly: bool = Field(default=True, description="false: every day is a Wednesday (calendar off)")
 
 
 class PopulationParams(Params):
     """How many people, and who."""
 
     subscribers: int = Field(
-        1_000_000, ge=1, le=200_000_000, description="simulated lines at the start"
+        default=1_000_000, ge=1, le=200_000_000, description="simulated lines at the start"
     )
     represents: int = Field(
-        0,
+        default=0,
         ge=0,
         le=2_000_000_000,
         description="real lines that they stand for; 0: as many as are simulated",
     )
-    smartphone_share: float = Field(0.86, ge=0, le=1, description="lines with a smartphone")
-    device_4g_share: float = Field(0.88, ge=0, le=1, description="smartphones with 4G or better")
+    smartphone_share: float = Field(default=0.86, ge=0, le=1, description="lines with a smartphone")
+    device_4g_share: float = Field(
+        default=0.88, ge=0, le=1, description="smartphones with 4G or better"
+    )
     donors: int = Field(
-        12_000,
+        default=12_000,
         ge=500,
         le=200_000,
         description="lines of the pilot that finds the equilibrium of the start",
     )
-    donor_days: int = Field(42, ge=0, le=365, description="length of that pilot, days; 0: no pilot")
+    donor_days: int = Field(
+        default=42, ge=0, le=365, description="length of that pilot, days; 0: no pilot"
+    )
 
 
 class MoneyParams(Params):
     """Currency of the scenario."""
 
-    currency: str = Field("RUB", min_length=3, max_length=3, description="ISO 4217 code")
+    currency: str = Field(default="RUB", min_length=3, max_length=3, description="ISO 4217 code")
     price_level: float = Field(
-        1.0, gt=0, le=1000, description="factor on every price of the catalogue"
+        default=1.0, gt=0, le=1000, description="factor on every price of the catalogue"
     )
 
 
@@ -73,21 +77,25 @@ class Definitions(Params):
     selected entry here, whole, so that its file alone gives the same run again.
     """
 
-    tariffs: dict[str, dict[str, Any]] = Field({}, description="tariffs by name")
-    offers: dict[str, dict[str, Any]] = Field({}, description="offers by name")
-    channels: dict[str, dict[str, Any]] = Field({}, description="channels by name")
-    quests: dict[str, dict[str, Any]] = Field({}, description="quests by name")
+    tariffs: dict[str, dict[str, Any]] = Field(default={}, description="tariffs by name")
+    offers: dict[str, dict[str, Any]] = Field(default={}, description="offers by name")
+    channels: dict[str, dict[str, Any]] = Field(default={}, description="channels by name")
+    quests: dict[str, dict[str, Any]] = Field(default={}, description="quests by name")
 
 
 class CatalogParams(Params):
     """Which entries of the catalogue are live."""
 
-    tariffs: tuple[str, ...] = Field(("*",), description="names, or * for all there are")
-    offers: tuple[str, ...] = Field(("*",), description="names, or * for all there are")
-    channels: tuple[str, ...] = Field(("*",), description="names, or * for all there are")
-    quests: tuple[str, ...] = Field((), description="names, or * for all there are")
-    folder: str = Field("", description="folder of further entries, relative to the scenario file")
-    define: Definitions = Field(Definitions(), description="entries written here, and patches")
+    tariffs: tuple[str, ...] = Field(default=("*",), description="names, or * for all there are")
+    offers: tuple[str, ...] = Field(default=("*",), description="names, or * for all there are")
+    channels: tuple[str, ...] = Field(default=("*",), description="names, or * for all there are")
+    quests: tuple[str, ...] = Field(default=(), description="names, or * for all there are")
+    folder: str = Field(
+        default="", description="folder of further entries, relative to the scenario file"
+    )
+    define: Definitions = Field(
+        default=Definitions(), description="entries written here, and patches"
+    )
 
 
 class TimelineEntry(Params):
@@ -95,20 +103,20 @@ class TimelineEntry(Params):
 
     at_h: float = Field(ge=0, description="hours from the start")
     do: Literal["cell_outage", "rtm_off", "rtm_on", "channel_outage", "stop"]
-    near: str = Field("", description="cell_outage: name of a fence, or `lat,lon`")
-    radius_m: float = Field(1_500, ge=10, le=200_000, description="cell_outage: reach, m")
-    target: str = Field("", description="channel_outage: name of the channel")
-    for_min: float = Field(60, ge=0, le=100_000, description="length, min")
+    near: str = Field(default="", description="cell_outage: name of a fence, or `lat,lon`")
+    radius_m: float = Field(default=1_500, ge=10, le=200_000, description="cell_outage: reach, m")
+    target: str = Field(default="", description="channel_outage: name of the channel")
+    for_min: float = Field(default=60, ge=0, le=100_000, description="length, min")
 
 
 class PlacementParams(Params):
     """Where the roles run: changes no number."""
 
     runtime: Literal["embedded", "ray", "paranoid"] = "embedded"
-    partitions: int = Field(0, ge=0, le=65_536, description="0: one per 65,536 lines")
-    hosts: int = Field(0, ge=0, le=4_096, description="0: one per core")
+    partitions: int = Field(default=0, ge=0, le=65_536, description="0: one per 65,536 lines")
+    hosts: int = Field(default=0, ge=0, le=4_096, description="0: one per core")
     groups: tuple[tuple[str, ...], ...] = (("subscribers", "billing", "rtm"),)
-    ray_address: str = Field("", description="address of a running cluster; empty: our own")
+    ray_address: str = Field(default="", description="address of a running cluster; empty: our own")
     answer_s: float = Field(
         default=600,
         gt=0,
@@ -116,7 +124,7 @@ class PlacementParams(Params):
         description="ray: a host that has not answered a call by then is taken for dead, s",
     )
     checkpoint_s: float = Field(
-        -1, ge=-1, description="wall seconds between checkpoints; 0 none, -1 by runtime"
+        default=-1, ge=-1, description="wall seconds between checkpoints; 0 none, -1 by runtime"
     )
 
 
@@ -124,27 +132,43 @@ class RecordParams(Params):
     """What a run writes: changes no number."""
 
     sample: float = Field(
-        -1, ge=-1, le=1, description="share of lines whose rows are kept; -1: about 1,500 lines"
+        default=-1,
+        ge=-1,
+        le=1,
+        description="share of lines whose rows are kept; -1: about 1,500 lines",
     )
-    watch: tuple[int, ...] = Field((), description="lines kept besides the sample")
+    watch: tuple[int, ...] = Field(default=(), description="lines kept besides the sample")
     digest_stride: int = Field(
-        0, ge=0, description="per tick, digest one line in so many; 0: about 20,000 lines"
+        default=0, ge=0, description="per tick, digest one line in so many; 0: about 20,000 lines"
+    )
+
+
+class ReplayParams(Params):
+    """How recorded events are taken (`twin replay`)."""
+
+    bad_share_max: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="largest share of rows that may be left out for a fault of the file",
     )
 
 
 class Targets(Params):
     """Gates on headline figures; a miss is exit 4."""
 
-    decision_p99_ms: float | None = Field(None, gt=0, description="simulated p99 of a decision")
+    decision_p99_ms: float | None = Field(
+        default=None, gt=0, description="simulated p99 of a decision"
+    )
 
 
 class Scenario(Params):
     """One runnable description."""
 
     scenario: str = Field(description="name", pattern=r"^[A-Za-z0-9_.-]{1,80}$")
-    title: str = Field("", description="one line for people")
-    question: str = Field("", description="the question that this scenario answers")
-    seed: int = Field(20260304, ge=0, le=2**63 - 1, description="root of every draw")
+    title: str = Field(default="", description="one line for people")
+    question: str = Field(default="", description="the question that this scenario answers")
+    seed: int = Field(default=20260304, ge=0, le=2**63 - 1, description="root of every draw")
     clock: ClockParams = ClockParams()
     population: PopulationParams = PopulationParams()
     money: MoneyParams = MoneyParams()
@@ -155,6 +179,7 @@ class Scenario(Params):
     rtm: RtmParams = RtmParams()
     catalog: CatalogParams = CatalogParams()
     timeline: tuple[TimelineEntry, ...] = ()
+    replay: ReplayParams = ReplayParams()
     targets: Targets = Targets()
     placement: PlacementParams = PlacementParams()
     record: RecordParams = RecordParams()

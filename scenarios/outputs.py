@@ -29,6 +29,7 @@ def recorded_tables() -> dict[str, tuple[Schema, ...]]:
         "deliveries": (m.DELIVERY,),
         "credits": (m.CREDIT,),
         "detections": (m.DETECTION,),
+        "recorded": (m.RECORDED,),
     }
 
 

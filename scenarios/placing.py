@@ -7,12 +7,17 @@ know how a run is saved or told.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from actors.billing.actor import BillingActor
+from actors.rtm.actor import RtmActor
+from actors.subscribers.actor import SubscriberActor
 from scenarios.world import World
 from sim.control.timeline import Entry
+from sim.core.actor import Actor
 from sim.core.errors import ScenarioError
 from sim.core.partition import assign_hosts, make_partitions
 from sim.runtime.embedded import EmbeddedRuntime, Runtime
@@ -39,6 +44,15 @@ def make_runtime(world: World, scenario: Any) -> tuple[Runtime, int, int]:
     else:
         made = EmbeddedRuntime(world.plan, shares, world.build, world.make_globals())
     return made, len(partitions), len(shares)
+
+
+def line_roles(roles: Sequence[Actor]) -> tuple[SubscriberActor, BillingActor, RtmActor]:
+    """Return the roles of a partition as what they are, for who looks at lines from outside."""
+    subscribers, billing, engine = roles
+    assert isinstance(subscribers, SubscriberActor)
+    assert isinstance(billing, BillingActor)
+    assert isinstance(engine, RtmActor)
+    return subscribers, billing, engine
 
 
 def timeline_entries(world: World, scenario: Any) -> list[Entry]:

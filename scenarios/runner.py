@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,14 @@ from actors import messages as m
 from actors.books import CHECKS
 from actors.metrics import ALL_METRICS
 from scenarios.equilibrium import equilibrium
+from scenarios.folders import Run, finished, open_folder, run_name
 from scenarios.outputs import decode_map, geography_tables, recorded_tables, run_context
 from scenarios.placing import make_runtime, timeline_entries
 from scenarios.saving import Saver, identity_of
 from scenarios.world import World, build_world, digest_stride, load_geography
 from sim.control.timeline import Timeline
-from sim.core.errors import HostLost, Interrupted, LimitError, ScenarioError, TwinError
-from sim.record.folder import RunFolder, resumable
+from sim.core.errors import HostLost, Interrupted, LimitError, TwinError
+from sim.record.folder import RunFolder
 from sim.record.manifest import Manifest, MemoryMeter
 from sim.record.recorder import Recorder
 from sim.runtime.coordinator import Loop
@@ -39,35 +39,6 @@ RAY_CHECKPOINT_S = 120.0
 MASK = 0xFFFFFFFFFFFFFFFF
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run that is complete.
-
-    Attributes
-    ----------
-    path : its folder
-    manifest, kpis : content of `manifest.json` and `kpis.json`
-    """
-
-    path: Path
-    manifest: dict[str, Any]
-    kpis: dict[str, Any]
-
-    def metrics(self) -> Any:
-        """Return `metrics.parquet` as a data frame."""
-        from sim.record.store import open_run
-
-        with open_run(self.path) as run:
-            return run.metrics()
-
-    def decisions(self) -> Any:
-        """Return the recorded decisions as a data frame."""
-        from sim.record.store import open_run
-
-        with open_run(self.path) as run:
-            return run.decisions()
-
-
 def run(
     loaded: Any,
     *,
@@ -78,6 +49,7 @@ def run(
     stop_at_ms: int | None = None,
     progress: Any = None,
     live: float | None = None,
+    feed: Any = None,
     on_tick: Callable[[int, Any, Runtime], None] | None = None,
 ) -> Run:
     """Run a scenario and return the complete run.
@@ -89,6 +61,7 @@ def run(
     watch : lines whose rows are kept besides the sample
     stop_at_ms : simulated ms at which to stop as Ctrl-C does
     live : simulated over wall seconds
+    feed : `Feed` of recorded rows that drive bound lines (`twin replay`)
     on_tick : called after each tick with (index, outcome, runtime): for studies and proofs
 
     Raises
@@ -99,11 +72,11 @@ def run(
     if watch:
         known = loaded.model.record.watch
         loaded = loaded.with_(**{"record.watch": sorted({*known, *watch})})
-    job = _Job(loaded, progress, stop_at_ms=stop_at_ms, live=live, on_tick=on_tick)
-    done = _finished(loaded, out, runs_dir) if resume else None
+    job = _Job(loaded, progress, stop_at_ms=stop_at_ms, live=live, on_tick=on_tick, feed=feed)
+    done = finished(loaded, out, runs_dir, feed) if resume else None
     if done is not None:
         return done
-    folder = _open_folder(loaded, out=out, runs_dir=runs_dir, resume=resume)
+    folder = open_folder(loaded, out=out, runs_dir=runs_dir, resume=resume, feed=feed)
     try:
         return job.run(folder, resume=resume)
     except Interrupted:
@@ -112,40 +85,6 @@ def run(
         folder.failed(error, job.manifest_now("failed"))
         error.run_folder = folder.path  # type: ignore[attr-defined]  # read by the command line
         raise
-
-
-def run_name(loaded: Any) -> str:
-    """Return the name of a scenario's run folder."""
-    return f"{loaded.model.scenario}-s{loaded.model.seed}-{loaded.hash()[:8]}"
-
-
-def _finished(loaded: Any, out: Path | None, runs_dir: Path) -> Run | None:
-    """Return the run that `--resume` finds complete already."""
-    from sim.record.store import open_run
-
-    path = out if out is not None else runs_dir / run_name(loaded)
-    parts = [path.with_name(path.name + ".part")] if out else resumable(runs_dir, path.name)
-    if path.is_dir() and not any(part.is_dir() for part in parts):
-        with open_run(path) as found:
-            return Run(path, found.manifest, found.kpis)
-    return None
-
-
-def _open_folder(loaded: Any, *, out: Path | None, runs_dir: Path, resume: bool) -> RunFolder:
-    if not resume:
-        if out is not None:
-            return RunFolder.create(out.parent, out.name, exact=True)
-        return RunFolder.create(runs_dir, run_name(loaded))
-    if out is not None:
-        return RunFolder.resume(out)
-    found = resumable(runs_dir, run_name(loaded))
-    if not found:
-        raise ScenarioError(
-            "there is no interrupted run of this scenario to resume",
-            file=runs_dir,
-            expected=f"a folder {run_name(loaded)}.part",
-        )
-    return RunFolder.resume(found[0])
 
 
 @contextmanager
@@ -179,7 +118,9 @@ class _Job:
         stop_at_ms: int | None,
         live: float | None,
         on_tick: Callable[[int, Any, Runtime], None] | None,
+        feed: Any = None,
     ) -> None:
+        self.feed = feed
         self.loaded = loaded
         self.scenario = loaded.model
         self.progress = progress
@@ -224,6 +165,8 @@ class _Job:
         self._begin(folder, "build")
         began = time.monotonic()
         world = build_world(self.loaded, geo, donors=donors)
+        if self.feed is not None:
+            world = self.feed.bind(world)
         self._phase_took("build", began)
         return world
 
@@ -250,7 +193,7 @@ class _Job:
         self._open_manifest(world, n_partitions, n_hosts)
         first = 0
         saver = self.saver = Saver(
-            folder, world, runtime, recorder, identity_of(self.loaded), runtime.ledger()
+            folder, world, runtime, recorder, identity_of(self.loaded, self.feed), runtime.ledger()
         )
         if resume:
             first = saver.resume()
@@ -276,6 +219,7 @@ class _Job:
             else (
                 lambda index, outcome: self.on_tick(index, outcome, runtime)  # type: ignore[misc]  # checked above
             ),
+            source=None if self.feed is None else self.feed.rows_for,
             speed=self.live,
             events=saver.events,
         )
@@ -343,6 +287,7 @@ class _Job:
             & MASK
         )
         recorder.finish()
+        assert self.saver is not None
         kpis = run_context(world, self.loaded, recorder, runtime.ledger(), self.saver.opening)
         folder.write_json("kpis.json", kpis)
         self._phase_took("write", began)
@@ -353,6 +298,7 @@ class _Job:
         report(folder.path)
         self._phase_took("write", began)
         manifest = self.manifest_now("complete", digest=digest)
+        assert manifest is not None
         folder.write_json("manifest.json", manifest)
         path = folder.complete()
         if self.progress is not None:
@@ -433,6 +379,7 @@ class _Job:
                 "represents": scenario.population.represents or scenario.population.subscribers,
                 "sampled_lines": len(world.plan.sampled),
                 "lines": world.n_lines,
+                **({} if self.feed is None else {"replay": self.feed.account()}),
             },
         )
 
@@ -456,4 +403,4 @@ class _Job:
         )
 
 
-__all__ = ["Run", "TwinError", "run"]
+__all__ = ["Run", "TwinError", "run", "run_name"]

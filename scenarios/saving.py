@@ -108,10 +108,11 @@ class Saver:
         return tick + 1
 
 
-def identity_of(loaded: Any) -> dict[str, Any]:
+def identity_of(loaded: Any, feed: Any = None) -> dict[str, Any]:
     """Return what a checkpoint of a scenario must belong to."""
     return {
         "scenario_hash": loaded.hash(),
         "seed": loaded.model.seed,
         "schema_hash": m.schema_hash(),
+        "replay": "" if feed is None else feed.digest,
     }

@@ -29,7 +29,7 @@ from actors.rtm.actor import RtmActor, RtmWorld
 from actors.rtm.params import NEEDS, SEGMENTS
 from actors.rtm.tables import bind, dwell_seconds
 from actors.rtm.tables import compile_tables as rtm_tables
-from actors.subscribers.actor import SubscriberCounters, SubscriberActor, SubscriberWorld
+from actors.subscribers.actor import SubscriberActor, SubscriberCounters, SubscriberWorld
 from actors.subscribers.tables import activity_factors
 from actors.subscribers.tables import compile_tables as subscriber_tables
 from geo.geography import Geography
@@ -73,6 +73,7 @@ TOPOLOGY = Topology(
         Edge("rtm", "channels", "Intent", "gather"),
         Edge("channels", "subscribers", "Delivery", "scatter"),
         Edge("channels", "rtm", "Delivery", "scatter"),
+        Edge("control", "subscribers", "Recorded", "scatter"),
         Edge("subscribers", "cells", "CellLoad", "reduce"),
         Edge("cells", "subscribers", "CellQuality", "broadcast"),
         Edge("rtm", "recorder", "Decision", "record"),
@@ -334,6 +335,7 @@ def _plan(scenario: Any, geo: Geography, n_lines: int, sampled: np.ndarray | Non
             "Delivery": "deliveries",
             "Credit": "credits",
             "Detection": "detections",
+            "Recorded": "recorded",
         },
         slice_rows=max(SLICE_ROWS, 64 * epochs * 8),
         n_cells=geo.n_cell,

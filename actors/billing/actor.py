@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-
 from actors import messages as m
 from actors.billing.accounts import STOCK, count_stock, credit_all, end_silent
 from actors.billing.rating import rate

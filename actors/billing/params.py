@@ -16,9 +16,13 @@ from sim.core.params import Params
 class Rates(Params):
     """Prices per unit of use, in minor units of money."""
 
-    voice_minor_per_min: float = Field(200, ge=0, description="voice, minor units per minute")
-    sms_minor: float = Field(200, ge=0, description="one text, minor units")
-    data_minor_per_mb: float = Field(150, ge=0, description="data, minor units per megabyte")
+    voice_minor_per_min: float = Field(
+        default=200, ge=0, description="voice, minor units per minute"
+    )
+    sms_minor: float = Field(default=200, ge=0, description="one text, minor units")
+    data_minor_per_mb: float = Field(
+        default=150, ge=0, description="data, minor units per megabyte"
+    )
 
 
 class Tariff(Params):
@@ -26,53 +30,63 @@ class Tariff(Params):
 
     tariff: str = Field(description="name")
     title: str = Field(description="what a person reads")
-    prepaid: bool = Field(True, description="prepaid, or postpaid with a credit limit")
+    prepaid: bool = Field(default=True, description="prepaid, or postpaid with a credit limit")
     share: float = Field(gt=0, description="weight of the plan in the population")
     segment: Literal["mass", "youth", "premium", "business", "m2m"] = Field(
-        "mass", description="who it is for"
+        default="mass", description="who it is for"
     )
     fee_minor: int = Field(ge=0, description="recurring fee per period, minor units")
-    period_days: int = Field(30, ge=1, le=92, description="length of the period, days")
-    data_mb: int = Field(0, ge=0, description="data in the fee, MB per period")
-    voice_min: int = Field(0, ge=0, description="voice in the fee, minutes per period")
-    sms: int = Field(0, ge=0, description="texts in the fee, per period")
+    period_days: int = Field(default=30, ge=1, le=92, description="length of the period, days")
+    data_mb: int = Field(default=0, ge=0, description="data in the fee, MB per period")
+    voice_min: int = Field(default=0, ge=0, description="voice in the fee, minutes per period")
+    sms: int = Field(default=0, ge=0, description="texts in the fee, per period")
     over: Rates = Rates()
     roaming: Rates = Rates(voice_minor_per_min=2500, sms_minor=900, data_minor_per_mb=900)
     international_minor_per_min: float = Field(
-        1200, ge=0, description="calls to other countries, minor units per minute"
+        default=1200, ge=0, description="calls to other countries, minor units per minute"
     )
     after_limit: Literal["charge", "throttle", "block"] = Field(
-        "charge", description="what happens to data when the allowance is used up"
+        default="charge", description="what happens to data when the allowance is used up"
     )
     zero_rated: tuple[Literal["video", "social", "messaging"], ...] = Field(
-        (), description="kinds of data that are free of charge"
+        default=(), description="kinds of data that are free of charge"
     )
-    credit_limit_minor: int = Field(0, ge=0, description="postpaid: how far below zero")
+    credit_limit_minor: int = Field(default=0, ge=0, description="postpaid: how far below zero")
 
 
 class BillingParams(Params):
     """Rules of accounts."""
 
     low_balance_minor: int = Field(
-        5_000, ge=0, description="balance at which the system notifies a prepaid line, minor"
+        default=5_000,
+        ge=0,
+        description="balance at which the system notifies a prepaid line, minor",
     )
-    bonus_days: int = Field(30, ge=1, le=365, description="life of bonus money, days")
+    bonus_days: int = Field(default=30, ge=1, le=365, description="life of bonus money, days")
     bonus_share: float = Field(
-        0.5, ge=0, le=1, description="share of a charge that bonus money may pay"
+        default=0.5, ge=0, le=1, description="share of a charge that bonus money may pay"
     )
     credit_fee_share: float = Field(
-        0.10, ge=0, le=1, description="fee of a trust payment, share of the sum"
+        default=0.10, ge=0, le=1, description="fee of a trust payment, share of the sum"
     )
     inactive_days: int = Field(
-        90, ge=7, le=365, description="silent days after which a line counts as churned"
+        default=90, ge=7, le=365, description="silent days after which a line counts as churned"
     )
     grace_days: int = Field(
-        10, ge=0, le=60, description="days a fee may stay unpaid before the line is suspended"
+        default=10,
+        ge=0,
+        le=60,
+        description="days a fee may stay unpaid before the line is suspended",
     )
-    vat: float = Field(0.20, ge=0, le=0.5, description="value-added tax inside prices, share")
+    vat: float = Field(
+        default=0.20, ge=0, le=0.5, description="value-added tax inside prices, share"
+    )
     interconnect_share: float = Field(
-        0.12, ge=0, le=1, description="interconnect and wholesale cost, share of usage revenue"
+        default=0.12,
+        ge=0,
+        le=1,
+        description="interconnect and wholesale cost, share of usage revenue",
     )
     roaming_wholesale_share: float = Field(
-        0.45, ge=0, le=1, description="wholesale cost of roaming, share of roaming revenue"
+        default=0.45, ge=0, le=1, description="wholesale cost of roaming, share of roaming revenue"
     )

@@ -6,9 +6,8 @@ not hold state.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -96,9 +95,28 @@ def compile_tables(
     )
 
 
-BillingTables = namedtuple(
-    "BillingTables",
-    "price_micro zero_rated fee_minor period_s plan_kb plan_voice_s plan_sms after_limit prepaid "
-    "credit_limit_minor low_minor bonus_days bonus_q credit_fee_q inactive_days grace_s "
-    "case_external case_share_q case_kb case_valid_s organic_kb organic_valid_s",
-)
+class BillingTables(NamedTuple):
+    """What the kernels of billing read."""
+
+    price_micro: np.ndarray
+    zero_rated: np.ndarray
+    fee_minor: np.ndarray
+    period_s: np.ndarray
+    plan_kb: np.ndarray
+    plan_voice_s: np.ndarray
+    plan_sms: np.ndarray
+    after_limit: np.ndarray
+    prepaid: np.ndarray
+    credit_limit_minor: np.ndarray
+    low_minor: int
+    bonus_days: int
+    bonus_q: int
+    credit_fee_q: int
+    inactive_days: int
+    grace_s: int
+    case_external: np.ndarray
+    case_share_q: np.ndarray
+    case_kb: np.ndarray
+    case_valid_s: np.ndarray
+    organic_kb: np.ndarray
+    organic_valid_s: np.ndarray

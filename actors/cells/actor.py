@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -21,10 +21,22 @@ from sim.core.metrics import Tally, new_tally, reset
 from sim.core.ticks import Tick
 
 CellCounters = namedtuple("CellCounters", [metric.name for metric in CELL_METRICS])  # type: ignore[misc]  # names are data
-CellTables = namedtuple(
-    "CellTables",
-    "capacity_kbps voice_channels pool n_pools slow_q congested_q overhead_q weight borders",
-)
+
+
+class CellTables(NamedTuple):
+    """What the kernels of the cells read."""
+
+    capacity_kbps: np.ndarray
+    voice_channels: np.ndarray
+    pool: np.ndarray
+    n_pools: int
+    slow_q: int
+    congested_q: int
+    overhead_q: int
+    weight: int
+    borders: np.ndarray
+
+
 FULL = 65_535
 POOL_LINES = 150
 """Simulated lines for which a cell, or a pool of cells, is judged: fewer are only noise."""

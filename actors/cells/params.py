@@ -14,11 +14,17 @@ class CellParams(Params):
     """Congestion and blocking of radio cells."""
 
     congested_from: float = Field(
-        0.80, gt=0, le=1, description="share of resource blocks from which a cell counts as full"
+        default=0.80,
+        gt=0,
+        le=1,
+        description="share of resource blocks from which a cell counts as full",
     )
     slow_from: float = Field(
-        0.90, gt=0, le=1, description="utilisation from which sessions get less than they ask for"
+        default=0.90,
+        gt=0,
+        le=1,
+        description="utilisation from which sessions get less than they ask for",
     )
     overhead: float = Field(
-        0.15, ge=0, lt=1, description="share of resource blocks taken by signalling"
+        default=0.15, ge=0, lt=1, description="share of resource blocks taken by signalling"
     )

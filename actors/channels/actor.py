@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -23,9 +23,18 @@ from sim.core.metrics import Tally, new_tally, reset
 from sim.core.ticks import Tick
 
 ChannelCounters = namedtuple("ChannelCounters", [metric.name for metric in CHANNEL_METRICS])  # type: ignore[misc]  # names are data
-ChannelTables = namedtuple(
-    "ChannelTables", "seed step_us queue_max latency_ms failure cost_minor borders"
-)
+
+
+class ChannelTables(NamedTuple):
+    """What the kernels of the channels read."""
+
+    seed: np.uint64
+    step_us: np.ndarray
+    queue_max: np.ndarray
+    latency_ms: np.ndarray
+    failure: np.ndarray
+    cost_minor: np.ndarray
+    borders: np.ndarray
 
 
 def compile_tables(

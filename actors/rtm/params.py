@@ -20,74 +20,83 @@ GROUPS = ("billing", "geo", "traffic", "retention")
 class Eligible(Params):
     """Who may get an offer; every part that is given must hold."""
 
-    nobody: bool = Field(False, description="true makes the offer inert")
-    prepaid: bool | None = Field(None, description="prepaid only, postpaid only, or both")
+    nobody: bool = Field(default=False, description="true makes the offer inert")
+    prepaid: bool | None = Field(default=None, description="prepaid only, postpaid only, or both")
     segment: tuple[Literal["mass", "youth", "premium", "business", "m2m"], ...] = Field(
-        ("mass", "youth", "premium", "business"), description="segments"
+        default=("mass", "youth", "premium", "business"), description="segments"
     )
-    tenure_days_min: int = Field(0, ge=0, description="shortest time with us, days")
-    smartphone: bool | None = Field(None, description="smartphones only, or others only")
-    app: bool | None = Field(None, description="with our app only, or without")
+    tenure_days_min: int = Field(default=0, ge=0, description="shortest time with us, days")
+    smartphone: bool | None = Field(default=None, description="smartphones only, or others only")
+    app: bool | None = Field(default=None, description="with our app only, or without")
 
 
 class Product(Params):
     """What a person gets, and what it costs."""
 
     kind: Literal["data_pack", "roaming_pack", "coupon", "credit", "gift", "renewal", "care"]
-    price_minor: int = Field(0, ge=0, description="price of the offer, minor units")
-    list_price_minor: int = Field(0, ge=0, description="what it costs without the offer, minor")
-    data_mb: int = Field(0, ge=0, description="data that it gives, MB")
-    bonus_minor: int = Field(0, ge=0, description="bonus money that it gives, minor units")
-    credit_minor: int = Field(0, ge=0, description="main balance lent, minor units")
-    valid_days: int = Field(7, ge=1, le=365, description="life of what it gives, days")
-    partner_share: float = Field(
-        1.0, ge=0, le=1, description="our share of the price (coupons: commission)"
+    price_minor: int = Field(default=0, ge=0, description="price of the offer, minor units")
+    list_price_minor: int = Field(
+        default=0, ge=0, description="what it costs without the offer, minor"
     )
-    unit_cost_minor: int = Field(0, ge=0, description="cost of delivering it, minor units")
+    data_mb: int = Field(default=0, ge=0, description="data that it gives, MB")
+    bonus_minor: int = Field(default=0, ge=0, description="bonus money that it gives, minor units")
+    credit_minor: int = Field(default=0, ge=0, description="main balance lent, minor units")
+    valid_days: int = Field(default=7, ge=1, le=365, description="life of what it gives, days")
+    partner_share: float = Field(
+        default=1.0, ge=0, le=1, description="our share of the price (coupons: commission)"
+    )
+    unit_cost_minor: int = Field(default=0, ge=0, description="cost of delivering it, minor units")
 
 
 class Truth(Params):
     """What people make of it: read by the subscriber role, never by the engine."""
 
     category: Literal["data", "roaming", "shopping", "money", "loyalty", "device"]
-    b0: float = Field(-3.0, ge=-20, le=20, description="utility with no need, taste or fatigue")
-    match: float = Field(0.8, ge=0, le=1, description="fit of the offer to the need")
-    relief: float = Field(
-        0.0, ge=0, le=1, description="satisfaction gained by a helpful message or gift"
+    b0: float = Field(
+        default=-3.0, ge=-20, le=20, description="utility with no need, taste or fatigue"
     )
-    annoy: float = Field(1.0, ge=0, le=5, description="factor on fatigue when it is irrelevant")
-    place: bool = Field(False, description="worthless when the person has left the place")
+    match: float = Field(default=0.8, ge=0, le=1, description="fit of the offer to the need")
+    relief: float = Field(
+        default=0.0, ge=0, le=1, description="satisfaction gained by a helpful message or gift"
+    )
+    annoy: float = Field(
+        default=1.0, ge=0, le=5, description="factor on fatigue when it is irrelevant"
+    )
+    place: bool = Field(default=False, description="worthless when the person has left the place")
 
 
 class TreatmentParams(Params):
     """The offer as shown in one channel."""
 
     channel: str = Field(description="name of a channel")
-    template: str = Field("default", description="name of the text")
+    template: str = Field(default="default", description="name of the text")
 
 
 class Cap(Params):
     """Highest number of contacts in a time."""
 
-    contacts: int = Field(1, ge=0, le=15)
-    per_days: int = Field(7, ge=1, le=28)
+    contacts: int = Field(default=1, ge=0, le=15)
+    per_days: int = Field(default=7, ge=1, le=28)
 
 
 class OfferPolicy(Params):
     """Contact rules of one offer."""
 
     cap: Cap = Cap()
-    lever: float = Field(1.0, ge=0, le=100, description="business lever in arbitration")
+    lever: float = Field(default=1.0, ge=0, le=100, description="business lever in arbitration")
     service: bool = Field(
-        False, description="service message: exempt from caps, quiet hours and marketing consent"
+        default=False,
+        description="service message: exempt from caps, quiet hours and marketing consent",
     )
-    expires_min: int = Field(240, ge=1, le=10_080, description="life of the message, min")
+    expires_min: int = Field(default=240, ge=1, le=10_080, description="life of the message, min")
 
 
 class Control(Params):
     """Sticky holdout of one offer, cut after arbitration."""
 
-    local_percent: float = Field(10.0, ge=0, le=100, description="winners withheld, percent")
+    local_percent: float = Field(
+        default=10.0, ge=0, le=100, description="winners withheld, percent"
+    )
 
 
 class Offer(Params):
@@ -100,9 +109,14 @@ class Offer(Params):
     eligible: Eligible = Eligible()
     product: Product
     propensity: float = Field(
-        0.05, ge=0, le=1, description="believed chance of acceptance: what the engine starts from"
+        default=0.05,
+        ge=0,
+        le=1,
+        description="believed chance of acceptance: what the engine starts from",
     )
-    margin_minor: int = Field(0, description="believed margin of an acceptance, minor units")
+    margin_minor: int = Field(
+        default=0, description="believed margin of an acceptance, minor units"
+    )
     truth: Truth
     treatments: tuple[TreatmentParams, ...] = Field(min_length=1)
     policy: OfferPolicy = OfferPolicy()
@@ -114,7 +128,7 @@ class QuestStep(Params):
 
     do: Literal["enter_geofence", "use_data_mb"]
     kind: Literal["mall", "airport", "shop"] = "mall"
-    at_least: int = Field(1, ge=1, description="visits of different places, or MB")
+    at_least: int = Field(default=1, ge=1, description="visits of different places, or MB")
 
 
 class Quest(Params):
@@ -122,58 +136,70 @@ class Quest(Params):
 
     quest: str
     title: str
-    partner: str = Field("", description="who pays for the reward")
-    opens_h: float = Field(0.0, ge=0, description="opening, hours from the start")
-    closes_h: float = Field(24.0, gt=0, description="end, hours from the start")
-    joins: float = Field(0.05, ge=0, le=1, description="share of app users who join")
+    partner: str = Field(default="", description="who pays for the reward")
+    opens_h: float = Field(default=0.0, ge=0, description="opening, hours from the start")
+    closes_h: float = Field(default=24.0, gt=0, description="end, hours from the start")
+    joins: float = Field(default=0.05, ge=0, le=1, description="share of app users who join")
     steps: tuple[QuestStep, ...] = Field(min_length=1, max_length=2)
-    reward_minor: int = Field(5_000, ge=0, description="bonus for completing it, minor units")
-    points: int = Field(100, ge=0, description="loyalty points for completing it")
+    reward_minor: int = Field(
+        default=5_000, ge=0, description="bonus for completing it, minor units"
+    )
+    points: int = Field(default=100, ge=0, description="loyalty points for completing it")
     cancel_share: float = Field(
-        0.02, ge=0, le=1, description="rewards taken back after a check, share"
+        default=0.02, ge=0, le=1, description="rewards taken back after a check, share"
     )
 
 
 class QuietHours(Params):
     """No marketing from `from_h` to `to_h`, local time of the subscriber."""
 
-    from_h: float = Field(21.0, ge=0, le=24)
-    to_h: float = Field(9.0, ge=0, le=24)
+    from_h: float = Field(default=21.0, ge=0, le=24)
+    to_h: float = Field(default=9.0, ge=0, le=24)
 
 
 class Capture(Params):
     """How late and how lossy the engine sees events."""
 
-    loss: float = Field(0.001, ge=0, le=1, description="share of rows that never arrive")
-    delay_median_ms: float = Field(120.0, ge=0, description="median delay of capture, ms")
-    delay_sigma: float = Field(0.7, ge=0, le=4, description="log-sd of that delay")
-    profile_ms: float = Field(6.0, ge=0, description="median profile look-up, ms")
-    decide_ms: float = Field(35.0, ge=0, description="median decision, ms")
+    loss: float = Field(default=0.001, ge=0, le=1, description="share of rows that never arrive")
+    delay_median_ms: float = Field(default=120.0, ge=0, description="median delay of capture, ms")
+    delay_sigma: float = Field(default=0.7, ge=0, le=4, description="log-sd of that delay")
+    profile_ms: float = Field(default=6.0, ge=0, description="median profile look-up, ms")
+    decide_ms: float = Field(default=35.0, ge=0, description="median decision, ms")
 
 
 class Dwell(Params):
     """Geofence rules on observed cells."""
 
-    mall_min: float = Field(10.0, ge=0, le=240, description="dwell before a mall trigger, min")
-    airport_min: float = Field(5.0, ge=0, le=240, description="dwell before airports, min")
-    exit_min: float = Field(20.0, ge=1, le=240, description="time outside that ends a visit")
+    mall_min: float = Field(
+        default=10.0, ge=0, le=240, description="dwell before a mall trigger, min"
+    )
+    airport_min: float = Field(default=5.0, ge=0, le=240, description="dwell before airports, min")
+    exit_min: float = Field(
+        default=20.0, ge=1, le=240, description="time outside that ends a visit"
+    )
 
 
 class RtmParams(Params):
     """All options of the RTM role."""
 
-    enabled: bool = Field(True, description="false: nothing is decided, everything else runs")
+    enabled: bool = Field(
+        default=True, description="false: nothing is decided, everything else runs"
+    )
     cap: Cap = Cap(contacts=2, per_days=7)
     quiet: QuietHours = QuietHours()
     universal_control_percent: float = Field(
-        5.0, ge=0, le=100, description="lines withheld from everything"
+        default=5.0, ge=0, le=100, description="lines withheld from everything"
     )
-    consent_share: float = Field(0.86, ge=0, le=1, description="lines with marketing consent")
-    app_share: float = Field(0.34, ge=0, le=1, description="lines with our app and push allowed")
-    black_share: float = Field(0.01, ge=0, le=1, description="lines on the black list")
+    consent_share: float = Field(
+        default=0.86, ge=0, le=1, description="lines with marketing consent"
+    )
+    app_share: float = Field(
+        default=0.34, ge=0, le=1, description="lines with our app and push allowed"
+    )
+    black_share: float = Field(default=0.01, ge=0, le=1, description="lines on the black list")
     capture: Capture = Capture()
     dwell: Dwell = Dwell()
-    learning: Literal["off"] = Field("off", description="models are fixed in this version")
+    learning: Literal["off"] = Field(default="off", description="models are fixed in this version")
     withhold: tuple[str, ...] = Field(
-        (), description="decisions switched off one by one, `SUB/OFFER`: for paired proofs"
+        default=(), description="decisions switched off one by one, `SUB/OFFER`: for paired proofs"
     )

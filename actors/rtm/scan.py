@@ -23,6 +23,11 @@ S_CANCEL = stream("a reward is cancelled")
 NO_FENCE = -1
 
 
+def dispatch(signal, row, sub, ts_ms, options, hits, n):
+    """Stand for the dispatcher of a run, which `make_scan` puts in this place."""
+    raise NotImplementedError
+
+
 @hot
 def lost(t, sub, ts_ms, kind):
     """Return whether a row never reaches the engine: a keyed choice, the same in every run."""

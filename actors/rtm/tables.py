@@ -6,10 +6,9 @@ not enter, save the name of the category that its product belongs to.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -280,16 +279,71 @@ def compile_tables(
     return RtmTables(**parts)
 
 
-RtmTables = namedtuple(
-    "RtmTables",
-    "seed options rule_id rule_start rule_cases region_shift_q start_quarter cap cap_days "
-    "quiet_from_q quiet_to_q context_q horizon_ms case_nobody case_segments case_prepaid "
-    "case_tenure case_smart case_app case_need case_owns case_net_q case_unit_cost_minor "
-    "case_valid_days case_credit_minor case_fee_minor case_gift_minor case_care_minor case_id "
-    "case_service case_cap case_cap_days case_lever_q case_expires_ms case_holdout "
-    "case_value_minor case_propensity_q case_channels channel_needs_app channel_cost_minor "
-    "quest_id quest_open_ms quest_close_ms quest_joins quest_places_min quest_kind quest_mb "
-    "quest_reward_minor quest_points quest_cancel loss capture_ms profile_ms decide_ms borders "
-    "cell_fence_start cell_fence_ix fence_kind dwell_s exit_s group_net_q net_q "
-    "organic_cost_minor off_sub off_case",
-)
+class RtmTables(NamedTuple):
+    """What the kernels of the engine read; the columns `case_*` have one row per use case."""
+
+    seed: np.uint64
+    options: np.ndarray
+    rule_id: np.ndarray
+    rule_start: np.ndarray
+    rule_cases: np.ndarray
+    region_shift_q: np.ndarray
+    start_quarter: int
+    cap: int
+    cap_days: int
+    quiet_from_q: int
+    quiet_to_q: int
+    context_q: np.ndarray
+    horizon_ms: int
+    case_nobody: np.ndarray
+    case_segments: np.ndarray
+    case_prepaid: np.ndarray
+    case_tenure: np.ndarray
+    case_smart: np.ndarray
+    case_app: np.ndarray
+    case_need: np.ndarray
+    case_owns: np.ndarray
+    case_net_q: np.ndarray
+    case_unit_cost_minor: np.ndarray
+    case_valid_days: np.ndarray
+    case_credit_minor: np.ndarray
+    case_fee_minor: np.ndarray
+    case_gift_minor: np.ndarray
+    case_care_minor: np.ndarray
+    case_id: np.ndarray
+    case_service: np.ndarray
+    case_cap: np.ndarray
+    case_cap_days: np.ndarray
+    case_lever_q: np.ndarray
+    case_expires_ms: np.ndarray
+    case_holdout: np.ndarray
+    case_value_minor: np.ndarray
+    case_propensity_q: np.ndarray
+    case_channels: np.ndarray
+    channel_needs_app: np.ndarray
+    channel_cost_minor: np.ndarray
+    quest_id: np.uint32
+    quest_open_ms: int
+    quest_close_ms: int
+    quest_joins: np.uint32
+    quest_places_min: int
+    quest_kind: int
+    quest_mb: int
+    quest_reward_minor: int
+    quest_points: int
+    quest_cancel: np.uint32
+    loss: np.uint32
+    capture_ms: np.ndarray
+    profile_ms: np.ndarray
+    decide_ms: np.ndarray
+    borders: np.ndarray
+    cell_fence_start: np.ndarray
+    cell_fence_ix: np.ndarray
+    fence_kind: np.ndarray
+    dwell_s: np.ndarray
+    exit_s: int
+    group_net_q: np.ndarray
+    net_q: int
+    organic_cost_minor: np.ndarray
+    off_sub: np.ndarray
+    off_case: np.ndarray

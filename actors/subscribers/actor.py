@@ -7,7 +7,7 @@ must not rate or decide; nothing latent leaves it save by what people do.
 from __future__ import annotations
 
 from collections import namedtuple
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from actors import messages as m
 from actors.metrics import SUBSCRIBER_METRICS
 from actors.subscribers.answers import hear_all, heed_account, score_visits, take_due
 from actors.subscribers.diary import count_lines, plan_day
+from actors.subscribers.replay import graft, thin
 from actors.subscribers.state import (
     EXPOSURE,
     LIFE_CUT,
@@ -26,7 +27,7 @@ from actors.subscribers.state import (
 from actors.subscribers.tables import N_COUNT, SubscriberTables
 from actors.subscribers.usage import EXTRAS, generate
 from sim.core.actor import Inbox, Rows, Slice
-from sim.core.columns import Block, Columns, Schema, empty_rows
+from sim.core.columns import Block, Columns, Schema, empty_rows, take_rows
 from sim.core.errors import LimitError
 from sim.core.metrics import Tally, new_tally
 from sim.core.rng import seed64
@@ -48,7 +49,9 @@ class SubscriberWorld:
     tables : `SubscriberTables`
     labels : labels of metric dimensions
     n_cells : radio cells
-    case_ids : (n,) uint64, name id of each use case, for digests
+    case_ids : (256,) uint64, name id of each use case, for digests; 0 beyond
+    bound : (n,) int64 sorted lines that replay recorded subscribers
+    bound_mask : bits of the kinds of rows that are recorded
     """
 
     seed: int
@@ -56,6 +59,8 @@ class SubscriberWorld:
     labels: dict[str, tuple[str, ...]]
     n_cells: int
     case_ids: np.ndarray
+    bound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    bound_mask: int = 0
 
 
 def pool_capacity(n_lines: int) -> int:
@@ -67,7 +72,12 @@ class SubscriberActor:
     """The people of one partition: state, diary, use, wants and answers."""
 
     role: ClassVar[str] = "subscribers"
-    consumes: ClassVar[tuple[Schema, ...]] = (m.DELIVERY, m.ACCOUNT_EVENT, m.DETECTION)
+    consumes: ClassVar[tuple[Schema, ...]] = (
+        m.DELIVERY,
+        m.ACCOUNT_EVENT,
+        m.DETECTION,
+        m.RECORDED,
+    )
     produces: ClassVar[tuple[Schema, ...]] = (m.ACTIVITY, m.TRUTH)
 
     def __init__(
@@ -90,6 +100,9 @@ class SubscriberActor:
         self._words = np.zeros((N_COUNT, 4), np.int64)
         self._extras = Block(m.ACTIVITY, EXTRAS)
         self._quality: Any = None
+        lines = np.arange(first, first + state.n, dtype=np.int64)
+        self._bound = np.isin(lines, world.bound) if len(world.bound) else None
+        self._recorded: Rows = empty_rows(m.RECORDED)
 
     def share_load(self, load: np.ndarray) -> None:
         """Let the partitions of a host add into one array of cell load."""
@@ -119,10 +132,16 @@ class SubscriberActor:
                 self._counters,
             )
         self._select_due(tick)
+        if self._bound is not None:
+            self._recorded = inbox.rows.get("Recorded", empty_rows(m.RECORDED))
 
     def on_slice(self, tick: Tick, part: Slice) -> None:
         """Fill `Activity` with the acts of as many lines as fit, and set `part.last`."""
         out = part.blocks["Activity"]
+        # A recorded top-up makes two rows.
+        room = 2 * len(self._recorded["sub"])
+        if room > out.capacity // 2:
+            raise LimitError(f"{room // 2} recorded rows in one tick exceed a slice's room")
         part.last, out.n, self._due_at = generate(
             self.columns.view,
             self.profile.view,
@@ -140,10 +159,38 @@ class SubscriberActor:
             self._words,
             self._extras.view,
             out.view,
-            out.capacity,
+            out.capacity - room,
             self.load,
             self._counters,
         )
+
+        if self._bound is not None:
+            self._graft(part, out)
+
+    def _graft(self, part: Slice, out: Block) -> None:
+        """Put recorded rows in the place of drawn ones, for the bound lines of a slice."""
+        rows, load, counters = self._recorded, self.load, self._counters
+        low, high = np.searchsorted(rows["sub"], (self.first + part.first, self.first + part.last))
+        out.n = thin(
+            out.view, out.n, self._bound, self.world.bound_mask, self.first, load, counters
+        )
+        out.n = graft(
+            self.columns.view,
+            self.profile.view,
+            self.world.tables,
+            self._quality,
+            self._seed,
+            self.first,
+            m.RECORDED.tuple_type(**rows),
+            low,
+            high,
+            out.view,
+            out.n,
+            load,
+            counters,
+        )
+        filled = out.rows()
+        out.fill(take_rows(filled, np.lexsort((filled["ts_ms"], filled["sub"]))))
 
     def finish(self, tick: Tick) -> dict[str, Rows]:
         """Return the truth of the messages heard in this tick."""

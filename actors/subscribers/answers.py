@@ -159,24 +159,9 @@ def tell_truth(t, case, channel, status, sent_ms, accepts, t0_ms, t1_ms, truth, 
 
 @kernel
 def hear(
-    s,
-    p,
-    t,
-    seed,
-    i,
-    sub,
-    case,
-    channel,
-    status,
-    sent_ms,
-    trigger_ms,
-    floor_ms,
-    truth,
-    r,
-    ex,
-    n_ex,
-    c,
-):
+    s, p, t, seed, i, sub, case, channel, status, sent_ms, trigger_ms, floor_ms, truth, r,
+    ex, n_ex, c,
+):  # fmt: skip
     """Work out both worlds of one message and keep the answer that will be given.
 
     Parameters
@@ -205,8 +190,8 @@ def hear(
         if at != NEVER_S and at * 1000 >= floor_ms:
             t0_ms = at * 1000
     fatigue = fatigue_at(s, t, i, now_s)
-    a, b, d, e = draw_cause(seed, S_SEEN, sub, name, key_s, 0)
-    g, h, _, _ = draw_cause(seed, S_ANSWER, sub, name, key_s, 1)
+    a, b, d, _ = draw_cause(seed, S_SEEN, sub, name, key_s, 0)
+    g, _, _, _ = draw_cause(seed, S_ANSWER, sub, name, key_s, 1)
     attention = np.int64(t.seen_q) * np.int64(t.channel_attention_q[channel]) // 1024
     attention = attention * 1024 // (1024 + fatigue)
     seen = status == m.DELIVERED and np.int64(a >> np.uint32(16)) < attention
@@ -344,11 +329,11 @@ def heed_account(s, p, t, seed, lo, a, n, c):
             continue
         if kind == m.LOW_BALANCE or kind == m.ZERO_BALANCE or kind == m.FEE_FAILED:
             plan_recharge(s, t, seed, i, sub, kind, now_s)
-            u, v, _, _ = draw_cause(seed, S_WAKE, sub, np.uint32(kind), now_s, 0)
+            u, _, _, _ = draw_cause(seed, S_WAKE, sub, np.uint32(kind), now_s, 0)
             if u < t.wake_money:
                 bear_need(s, t, seed, i, sub, 3, now_s, c)
         elif kind == m.ALLOWANCE_80 or kind == m.ALLOWANCE_100:
-            u, v, _, _ = draw_cause(seed, S_WAKE, sub, np.uint32(kind), now_s, 0)
+            u, _, _, _ = draw_cause(seed, S_WAKE, sub, np.uint32(kind), now_s, 0)
             if u < (t.wake_data_80 if kind == m.ALLOWANCE_80 else t.wake_data_100):
                 bear_need(s, t, seed, i, sub, 0, now_s, c)
         elif kind == m.CHURNED:

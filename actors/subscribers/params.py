@@ -15,25 +15,29 @@ class MobilityParams(Params):
     """The diary: work, leisure, malls, journeys."""
 
     employed_share: float = Field(
-        0.60, ge=0, le=1, description="share of adults with a work place (assumption)"
+        default=0.60, ge=0, le=1, description="share of adults with a work place (assumption)"
     )
-    work_start_h: float = Field(8.75, ge=0, le=24, description="mean start of work, local hour")
-    work_hours: float = Field(8.5, ge=1, le=16, description="mean length of a working day, h")
+    work_start_h: float = Field(
+        default=8.75, ge=0, le=24, description="mean start of work, local hour"
+    )
+    work_hours: float = Field(
+        default=8.5, ge=1, le=16, description="mean length of a working day, h"
+    )
     leisure_per_day: float = Field(
-        0.45, ge=0, le=1, description="chance of a leisure outing on a day (assumption)"
+        default=0.45, ge=0, le=1, description="chance of a leisure outing on a day (assumption)"
     )
     mall_share_weekday: float = Field(
-        0.16, ge=0, le=1, description="share of outings that go to a mall, Monday to Friday"
+        default=0.16, ge=0, le=1, description="share of outings that go to a mall, Monday to Friday"
     )
     mall_share_weekend: float = Field(
-        0.34, ge=0, le=1, description="share of outings that go to a mall, weekend"
+        default=0.34, ge=0, le=1, description="share of outings that go to a mall, weekend"
     )
     journeys_per_1000_month: float = Field(
-        9.0, ge=0, le=1000, description="flights abroad per 1,000 subscribers and 30 days"
+        default=9.0, ge=0, le=1000, description="flights abroad per 1,000 subscribers and 30 days"
     )
-    abroad_days: float = Field(5.0, ge=0.5, le=60, description="median stay abroad, days")
+    abroad_days: float = Field(default=5.0, ge=0.5, le=60, description="median stay abroad, days")
     ping_pong: float = Field(
-        0.15,
+        default=0.15,
         ge=0,
         le=1,
         description="share of events of an unmoved phone served by another cell (10-25 %)",
@@ -43,40 +47,48 @@ class MobilityParams(Params):
 class UsageParams(Params):
     """What lines do in a day."""
 
-    voice_per_day: float = Field(4.0, ge=0, le=200, description="call records per active day")
-    sms_per_day: float = Field(1.6, ge=0, le=200, description="text records per active day")
+    voice_per_day: float = Field(
+        default=4.0, ge=0, le=200, description="call records per active day"
+    )
+    sms_per_day: float = Field(default=1.6, ge=0, le=200, description="text records per active day")
     data_per_day: float = Field(
-        58.0, ge=0, le=500, description="data session slices per active day"
+        default=58.0, ge=0, le=500, description="data session slices per active day"
     )
     location_per_day: float = Field(
-        40.0, ge=0, le=500, description="location and signalling events that reach the platform"
+        default=40.0,
+        ge=0,
+        le=500,
+        description="location and signalling events that reach the platform",
     )
     visit_per_day: float = Field(
-        2.0, ge=0, le=100, description="visits of a shop or rival page, app or site, per day"
+        default=2.0,
+        ge=0,
+        le=100,
+        description="visits of a shop or rival page, app or site, per day",
     )
     activity_sigma: float = Field(
-        0.75, ge=0, le=3, description="log-sd of the activity of lines (heavy tail)"
+        default=0.75, ge=0, le=3, description="log-sd of the activity of lines (heavy tail)"
     )
     burst_shape: float = Field(
-        0.55,
+        default=0.55,
         gt=0,
         le=100,
         description="gamma shape of the rate within an epoch; small is bursty, 100 is Poisson",
     )
     data_gb_month: float = Field(
-        10.0, ge=0, le=1000, description="mean data volume of a line, GB a month"
+        default=10.0, ge=0, le=1000, description="mean data volume of a line, GB a month"
     )
     data_sigma: float = Field(
-        1.35, ge=0, le=3, description="log-sd of the data volume between lines"
+        default=1.35, ge=0, le=3, description="log-sd of the data volume between lines"
     )
     call_median_s: float = Field(
-        27.0, gt=0, le=3600, description="median answered call, s (Copenhagen set: 27 s)"
+        default=27.0, gt=0, le=3600, description="median answered call, s (Copenhagen set: 27 s)"
     )
     call_sigma: float = Field(
-        1.45, ge=0, le=3, description="log-sd of call durations (Copenhagen set: 1.66)"
+        default=1.45, ge=0, le=3, description="log-sd of call durations (Copenhagen set: 1.66)"
     )
     missed_share: float = Field(
-        0.26, ge=0, le=1, description="calls without answer (Copenhagen set: 26 %)"
+        default=0.26, ge=0, le=1, description="calls without answer (Copenhagen set: 26 %)"
     )
 
 
@@ -84,11 +96,14 @@ class RechargeParams(Params):
     """How prepaid lines put money in."""
 
     delay_median_min: float = Field(
-        90.0, gt=0, le=100_000, description="median delay from the notice to the recharge, min"
+        default=90.0,
+        gt=0,
+        le=100_000,
+        description="median delay from the notice to the recharge, min",
     )
-    delay_sigma: float = Field(1.6, ge=0, le=4, description="log-sd of that delay")
+    delay_sigma: float = Field(default=1.6, ge=0, le=4, description="log-sd of that delay")
     days_covered: float = Field(
-        17.0, gt=0, le=120, description="days of spending that a typical recharge covers"
+        default=17.0, gt=0, le=120, description="days of spending that a typical recharge covers"
     )
 
 
@@ -96,44 +111,56 @@ class AnswerParams(Params):
     """How people see, answer and tire of messages (truth.md sections 1 to 5)."""
 
     effects: float = Field(
-        1.0,
+        default=1.0,
         ge=0,
         le=5,
         description="scale of every effect of a contact; 0 makes treated and control the same",
     )
     seen_share: float = Field(
-        0.55, ge=0, le=1, description="chance that a delivered text is seen at full attention"
+        default=0.55,
+        ge=0,
+        le=1,
+        description="chance that a delivered text is seen at full attention",
     )
     fatigue_per_contact: float = Field(
-        0.30, ge=0, le=10, description="fatigue added by one seen, wholly irrelevant contact"
+        default=0.30,
+        ge=0,
+        le=10,
+        description="fatigue added by one seen, wholly irrelevant contact",
     )
     fatigue_half_life_days: float = Field(
-        7.0, gt=0, le=365, description="half-life of fast fatigue, days (assumption)"
+        default=7.0, gt=0, le=365, description="half-life of fast fatigue, days (assumption)"
     )
-    fatigue_weight: float = Field(1.1, ge=0, le=20, description="loss of utility per fatigue")
+    fatigue_weight: float = Field(
+        default=1.1, ge=0, le=20, description="loss of utility per fatigue"
+    )
     price_weight: float = Field(
-        3.0, ge=0, le=100, description="loss of utility per price over a month's spending"
+        default=3.0, ge=0, le=100, description="loss of utility per price over a month's spending"
     )
-    need_weight: float = Field(2.2, ge=0, le=20, description="utility of a full-strength need")
+    need_weight: float = Field(
+        default=2.2, ge=0, le=20, description="utility of a full-strength need"
+    )
     taste_weight: float = Field(
-        0.55, ge=0, le=20, description="utility of one standard deviation of taste"
+        default=0.55, ge=0, le=20, description="utility of one standard deviation of taste"
     )
-    trust_weight: float = Field(0.35, ge=0, le=20, description="utility of trust at its maximum")
+    trust_weight: float = Field(
+        default=0.35, ge=0, le=20, description="utility of trust at its maximum"
+    )
     delay_median_min: float = Field(
-        26.0,
+        default=26.0,
         gt=0,
         le=10_000,
         description="median from send to answer, min (log-normal fit of four published points)",
     )
-    delay_sigma: float = Field(2.75, ge=0, le=5, description="log-sd of that delay")
+    delay_sigma: float = Field(default=2.75, ge=0, le=5, description="log-sd of that delay")
     opt_out_share: float = Field(
-        0.0004,
+        default=0.0004,
         ge=0,
         le=1,
         description="opt-out per seen marketing contact at fatigue 1 (0.02-0.05 %, assumption)",
     )
     horizon_days: float = Field(
-        0.25,
+        default=0.25,
         gt=0,
         le=90,
         description="horizon of `uplift` and of the direct truth, days",
@@ -193,19 +220,25 @@ class LeaveParams(Params):
     """Hazard of leaving, and falling silent."""
 
     churn_month: float = Field(
-        0.02, ge=0, le=0.5, description="base hazard of leaving, share of lines per 30 days"
+        default=0.02, ge=0, le=0.5, description="base hazard of leaving, share of lines per 30 days"
     )
     dissatisfied_factor: float = Field(
-        3.0, ge=1, le=20, description="factor on the hazard at satisfaction 0 against the middle"
+        default=3.0,
+        ge=1,
+        le=20,
+        description="factor on the hazard at satisfaction 0 against the middle",
     )
     silences_per_1000_month: float = Field(
-        14.0, ge=0, le=1000, description="lines per 1,000 and 30 days that fall silent for long"
+        default=14.0,
+        ge=0,
+        le=1000,
+        description="lines per 1,000 and 30 days that fall silent for long",
     )
     silence_days: float = Field(
-        38.0, ge=1, le=365, description="median length of a long silence, days"
+        default=38.0, ge=1, le=365, description="median length of a long silence, days"
     )
     blocked_cost: float = Field(
-        0.012, ge=0, le=1, description="satisfaction lost by a blocked call or slow session"
+        default=0.012, ge=0, le=1, description="satisfaction lost by a blocked call or slow session"
     )
 
 

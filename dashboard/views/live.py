@@ -15,8 +15,7 @@ from sim.record.store import RunInfo
 
 EVERY_S = 1.0
 UNFINISHED_MAX = 6
-HISTORY = 120
-"""Points of the small curve of the rate: two minutes."""
+HISTORY = 120  # points of the small curve of the rate: two minutes
 STALE_S = 60.0
 
 

@@ -85,8 +85,11 @@ def _territory(
                      + (f", gathered from {count(len(hexes))} of {own}" if resolution < own
                         else ""))  # fmt: skip
     fences = queries.fences(key) if fenced else None
-    places = hexes if not hexes.empty else cells
-    view = layers.view_of(np.asarray(places["lat"], float), np.asarray(places["lon"], float))
+    lat, lon = (
+        np.concatenate([np.asarray(t[name], float) for t in (hexes, cells) if not t.empty])
+        for name in ("lat", "lon")
+    )
+    view = layers.view_of(lat, lon)
     outlines = layers.fence_layers(fences, view, dark=dark) if fences else []
     drawn += outlines[:1]
     if load in layers.CELL_MEASURES and not cells.empty:

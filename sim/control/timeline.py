@@ -44,6 +44,6 @@ class Timeline:
         commands, self._due = tuple(self._due), []
         return commands
 
-    def _happen(self, entry: Entry):  # noqa: ANN202 - a SimPy process
+    def _happen(self, entry: Entry):  # a SimPy process
         yield self._env.timeout(entry.at_ms)
         self._due.append((entry.verb, entry.target, entry.until_ms))

@@ -7,7 +7,7 @@ owns the protocol and the in and out boxes.  It must not know which roles there 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -100,4 +100,13 @@ class Actor(Protocol):
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go back to a snapshot of the same partition."""
+        ...
+
+
+@runtime_checkable
+class SharesLoad(Protocol):
+    """What a role may offer besides `Actor`: to add into the cell load of its host."""
+
+    def share_load(self, load: np.ndarray) -> None:
+        """Add into `load`, (n_cells, 4) int64, which the partitions of a host share."""
         ...

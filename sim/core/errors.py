@@ -78,7 +78,7 @@ class ScenarioError(TwinError):
         found = tuple(problems)
         return cls(found[0].message if found else "bad input", problems=found)
 
-    def __reduce__(self):  # noqa: D105 - so that it survives a process border
+    def __reduce__(self):  # so that it survives a process border
         return (_rebuild_scenario_error, (self.problems,))
 
 
@@ -105,7 +105,7 @@ class InvariantError(TwinError):
         where = ", ".join(f"{k} {v}" for k, v in self.details.items() if v is not None)
         super().__init__(f"{message} ({where})" if where else message)
 
-    def __reduce__(self):  # noqa: D105 - so that it survives a process border
+    def __reduce__(self):  # so that it survives a process border
         return (_rebuild_invariant_error, (self.reason, self.details))
 
 

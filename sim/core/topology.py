@@ -68,7 +68,7 @@ class Topology:
         ):
             raise ScenarioError(f"{edge.kind} edge {edge.message} must lead to a global role")
         if edge.kind in ("scatter", "broadcast") and (
-            edge.source not in self.global_roles or edge.target not in order
+            edge.source not in (*self.global_roles, "control") or edge.target not in order
         ):
             raise ScenarioError(f"{edge.kind} edge {edge.message} must leave a global role")
 

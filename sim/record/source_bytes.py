@@ -113,16 +113,17 @@ def unchanged(file: InputFile) -> Problem | None:
     if (info.st_size, info.st_mtime_ns, info.st_ino) == (file.size, file.mtime_ns, file.inode):
         return None
     what = f"{info.st_size} bytes" if info.st_size != file.size else "another content or file"
-    return Problem(
-        "the file changed while it was read", file=file.shown, found=what,
-        expected=f"the same {file.size} bytes; copy it first, then replay",
-    )  # fmt: skip
+    return changed(file, what).problems[0]
 
 
 def _raw(file: InputFile, on_bytes: Callable[[bytes], None] | None) -> Iterator[bytes]:
+    left = file.size
     try:
         with file.path.open("rb") as handle:
             while chunk := handle.read(CHUNK):
+                left -= len(chunk)
+                if left < 0:  # it grows while it is read, perhaps for ever
+                    raise changed(file, f"more than {file.size} bytes")
                 if on_bytes is not None:
                     on_bytes(chunk)
                 yield chunk
@@ -130,6 +131,14 @@ def _raw(file: InputFile, on_bytes: Callable[[bytes], None] | None) -> Iterator[
         raise ScenarioError(
             "the file cannot be read", file=file.shown, found=error.strerror
         ) from None
+
+
+def changed(file: InputFile, what: str) -> ScenarioError:
+    """Return the error that a file is not what it was when it was found."""
+    return ScenarioError(
+        "the file changed while it was read", file=file.shown, found=what,
+        expected=f"the same {file.size} bytes; copy it first, then replay",
+    )  # fmt: skip
 
 
 def _inflated(file: InputFile, chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:

@@ -6,7 +6,6 @@ know the files the rows came from.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from sim.record.source_fields import Context
 from sim.record.source_ids import look_up, pseudonyms
 from sim.record.source_kernels import vote
 from sim.record.source_sort import Pool, ordered
-from sim.record.source_spec import DERIVED
-from sim.record.source_spool import CELLS, SUBSCRIBERS, feed, write_piece, write_side
+from sim.record.source_spec import DERIVED, TYPES
+from sim.record.source_spool import CELLS, SUBSCRIBERS, Digest, write_piece, write_side
 from sim.record.source_time import midnight_ms
 
 
@@ -66,10 +65,11 @@ def finish(
     n_subs = len(namer.names)
     candidate, lead = np.full(n_subs, -1, np.int32), np.zeros(n_subs, np.int32)
     rows_of = np.zeros(n_subs, np.int64)
-    digest = hashlib.sha256()
+    digest = Digest()
     pieces: list[dict[str, Any]] = []
     start_ms = context.recording.start_ms
     first_ms, end_ms, n_rows, derived = 0, 0, 0, 0
+    types = np.zeros(len(TYPES), np.int64)
     for hour in pool.hours():
         for begin, end, raw in pool.pieces(hour, drop):
             if not len(raw):
@@ -80,7 +80,7 @@ def finish(
             name, sha = write_piece(part, len(pieces), rows)
             pieces.append({"file": name, "from_ms": begin - start_ms, "to_ms": end - start_ms,
                            "rows": len(rows), "sha256": sha})  # fmt: skip
-            feed(digest, rows)
+            digest.feed(rows)
             vote(
                 np.ascontiguousarray(rows["source_sub"]), np.ascontiguousarray(rows["cell"]),
                 candidate, lead, rows_of,
@@ -88,10 +88,10 @@ def finish(
             if not n_rows:
                 first_ms = int(rows["ts_ms"].min())
             n_rows += len(rows)
+            types += np.bincount(rows["type"], minlength=len(TYPES))
             derived += int(((rows["flags"] & DERIVED) != 0).sum())
             end_ms = int(rows["ts_ms"].max()) + 1
     cells = namer.cells()
-    digest.update("\n".join(cells["key"]).encode())
     names = pseudonyms(namer.names, secret)
     subscribers = {"pseudonym": names, "rows": rows_of, "home_cell": candidate}
     side = {CELLS: write_side(part, CELLS, cells),
@@ -99,5 +99,6 @@ def finish(
     return {
         "start_ms": start_ms or 0, "first_ms": first_ms, "end_ms": end_ms, "rows": n_rows,
         "derived": derived, "subscribers": n_subs, "cells": len(cells["key"]),
-        "digest": digest.hexdigest(), "pieces": pieces, "side_files": side,
+        "types": {name: int(n) for name, n in zip(TYPES, types, strict=True)},
+        "digest": digest.hexdigest(cells["key"]), "pieces": pieces, "side_files": side,
     }  # fmt: skip

@@ -70,6 +70,8 @@ class Pool:
         if len(bucket) > 1 and (np.diff(bucket) < 0).any():
             order = np.argsort(bucket, kind="stable")
             rows, bucket = rows[order], bucket[order]
+        if not len(bucket):
+            return
         borders = np.flatnonzero(np.diff(bucket)) + 1
         starts = [0, *borders.tolist()]
         for start, end in zip(starts, [*borders.tolist(), len(rows)], strict=True):

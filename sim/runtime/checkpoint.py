@@ -58,8 +58,9 @@ def unflatten(flat: dict[str, np.ndarray]) -> dict[str, Any]:
 def _write(path: Path, value: dict[str, Any]) -> dict[str, Any]:
     temporary = path.with_suffix(".tmp")
     try:
+        arrays: dict[str, Any] = dict(flatten(value))
         with temporary.open("wb") as handle:
-            np.savez(handle, **flatten(value))
+            np.savez(handle, **arrays)
             handle.flush()
             os.fsync(handle.fileno())
     except OSError as error:

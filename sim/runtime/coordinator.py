@@ -15,7 +15,7 @@ import numpy as np
 
 from sim.control.timeline import Timeline
 from sim.core.checks import Check
-from sim.core.ticks import Calendar, make_tick
+from sim.core.ticks import Calendar, Tick, make_tick
 from sim.record.audit import Auditor, Result
 from sim.runtime.embedded import Runtime, TickOutcome
 
@@ -62,6 +62,7 @@ class Loop:
     save : writes a checkpoint after a tick
     save_every_s : wall seconds between checkpoints; 0 never
     digest_stride : one line in so many is digested in each tick
+    source : returns the recorded rows of a tick, sorted by `sub`, for lines that replay them
     speed : simulated over wall seconds; 0 as fast as it can
     """
 
@@ -77,6 +78,7 @@ class Loop:
     stop_at_ms: int | None = None
     watch: Callable[[int, int, int], None] | None = None
     on_tick: Callable[[int, TickOutcome], None] | None = None
+    source: Callable[[Tick], dict[str, Any]] | None = None
     speed: float = 0.0
     events: int = 0
     n_checks: int = field(default=0, init=False)
@@ -114,7 +116,8 @@ class Loop:
         )
         commands = self.timeline.advance(tick.end_ms)
         stride = self.digest_stride
-        outcome = self.runtime.tick(tick, commands, (stride, index % stride))
+        extra = self.source(tick) if self.source is not None else None
+        outcome = self.runtime.tick(tick, commands, (stride, index % stride), extra)
         if self.on_tick is not None:
             self.on_tick(index, outcome)
         results: list[Result] = auditor.run(index, outcome.tally, outcome.ledger)

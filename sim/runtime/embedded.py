@@ -46,9 +46,13 @@ class Runtime(Protocol):
         ...
 
     def tick(
-        self, tick: Tick, commands: Sequence[Command], digest_at: tuple[int, int] | None
+        self,
+        tick: Tick,
+        commands: Sequence[Command],
+        digest_at: tuple[int, int] | None,
+        extra: dict[str, Rows] | None = None,
     ) -> TickOutcome:
-        """Run one tick."""
+        """Run one tick; `extra` rows, sorted by `sub`, reach the lines as scattered ones do."""
         ...
 
     def ledger(self) -> dict[str, int]:
@@ -131,13 +135,18 @@ class EmbeddedRuntime:
         return Host(self.plan, share, build)
 
     def tick(
-        self, tick: Tick, commands: Sequence[Command], digest_at: tuple[int, int] | None
+        self,
+        tick: Tick,
+        commands: Sequence[Command],
+        digest_at: tuple[int, int] | None,
+        extra: dict[str, Rows] | None = None,
     ) -> TickOutcome:
         """Run one tick: every host, then the global roles."""
         arrays, fixed = self.arrays, tuple(commands)
+        scattered = {**self.scattered, **(extra or {})}
 
         def run(host: Host) -> HostResult:
-            mine = rows_for(self.scattered, host.partitions)
+            mine = rows_for(scattered, host.partitions)
             return host.tick(tick, mine, arrays, fixed, digest_at)
 
         hosts = self.pool.map(run, self.hosts) if len(self.hosts) > 1 else map(run, self.hosts)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.core.actor import Actor, Inbox, Rows, Slice
+from sim.core.actor import Actor, Inbox, Rows, SharesLoad, Slice
 from sim.core.columns import Block, Schema, concat_rows, empty_rows, take_rows
 from sim.core.metrics import Tally, add_into, reset
 from sim.core.partition import Partition
@@ -186,7 +186,7 @@ class Host:
                 if not self._tally.keys() >= role.tally().keys():
                     self._tally.update(role.tally())
                 role.share_tally({name: self._tally[name] for name in role.tally()})
-                if hasattr(role, "share_load"):
+                if isinstance(role, SharesLoad):
                     role.share_load(self.load)
 
     def _inbox(

@@ -104,7 +104,11 @@ class ParanoidRuntime(EmbeddedRuntime):
         return ParanoidHost(self.plan, share, build)
 
     def tick(
-        self, tick: Tick, commands: Sequence[Command], digest_at: tuple[int, int] | None
+        self,
+        tick: Tick,
+        commands: Sequence[Command],
+        digest_at: tuple[int, int] | None,
+        extra: dict[str, Rows] | None = None,
     ) -> TickOutcome:
         """Perhaps rebuild hosts and global roles, shuffle what waits, then run the tick."""
         for k, host in enumerate(self.hosts):
@@ -117,7 +121,7 @@ class ParanoidRuntime(EmbeddedRuntime):
             self.globals.restore(through_bytes(self.globals.snapshot()))
             self.arrays = self.globals.arrays()
         self.scattered = through_bytes(self.scattered)
-        return super().tick(tick, commands, digest_at)
+        return super().tick(tick, commands, digest_at, extra)
 
     def arrivals(self, gathered: dict[str, Rows]) -> dict[str, Rows]:
         """Return gathered rows in a random order of arrival."""

@@ -6,6 +6,7 @@ of their host.  This is the only module that imports Ray.  It must not know role
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Sequence
@@ -22,15 +23,16 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(24))
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
-import ray  # noqa: E402 - after the settings above
+import ray
+import ray.exceptions
 
-from sim.core.actor import Rows  # noqa: E402 - after the settings above
-from sim.core.errors import HostLost, TwinError  # noqa: E402 - after the settings above
-from sim.core.partition import Partition  # noqa: E402 - after the settings above
-from sim.core.ticks import Tick  # noqa: E402 - after the settings above
-from sim.runtime.embedded import TickOutcome, outcome, rows_for  # noqa: E402 - see above
-from sim.runtime.globals import Command, GlobalResult  # noqa: E402 - after the settings above
-from sim.runtime.host import Host, HostResult, merge_results  # noqa: E402 - see above
+from sim.core.actor import Rows
+from sim.core.errors import HostLost, TwinError
+from sim.core.partition import Partition
+from sim.core.ticks import Tick
+from sim.runtime.embedded import TickOutcome, outcome, rows_for
+from sim.runtime.globals import Command, GlobalResult
+from sim.runtime.host import Host, HostResult, merge_results
 
 OBJECT_STORE_BYTES = 512 << 20
 SETTLE_S = 600.0
@@ -182,25 +184,30 @@ class RayRuntime:
     @staticmethod
     def _start(address: str, *, n_actors: int) -> None:
         if address:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             return
         ray.init(
             address="local",
             num_cpus=max(os.cpu_count() or 1, n_actors),
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             object_store_memory=OBJECT_STORE_BYTES,
         )
 
     def tick(
-        self, tick: Tick, commands: Sequence[Command], digest_at: tuple[int, int] | None
+        self,
+        tick: Tick,
+        commands: Sequence[Command],
+        digest_at: tuple[int, int] | None,
+        extra: dict[str, Rows] | None = None,
     ) -> TickOutcome:
         """Run one tick: one call to every host, then one to the global roles."""
         fixed = tuple(commands)
+        scattered = {**self.scattered, **(extra or {})}
         arrays = ray.put(self.arrays)
         answers = [
-            host.tick.remote(tick, rows_for(self.scattered, share), arrays, fixed, digest_at)
+            host.tick.remote(tick, rows_for(scattered, share), arrays, fixed, digest_at)
             for host, share in zip(self.hosts, self.shares, strict=True)
         ]
         results: list[HostResult] = self._get(answers)
@@ -261,7 +268,8 @@ class RayRuntime:
             ray.shutdown()
 
     def _end_actors(self) -> None:
-        for actor in (*self.hosts, self.roles):
+        handles: list[Any] = [*self.hosts, self.roles]
+        for actor in handles:
             ray.kill(actor)
 
     def _get(self, refs: Any, timeout_s: float | None = None) -> Any:

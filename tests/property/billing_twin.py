@@ -221,7 +221,7 @@ class Twin:
             self.pay_fee(x, ts_ms // 1000)
 
     def buy(self, x: Line, ts_ms: int, code: int, ref: int, price: int) -> int:
-        """Sell a product and return our revenue (-1 refused); a coupon is paid at the partner's till."""
+        """Sell a product and return our revenue, or -1; a coupon is paid at the partner's till."""
         offer = self.offers[ref] if code == m.OFFERED else None
         coupon = offer is not None and offer.product.kind == "coupon"
         short = not coupon and x.balance - price < self.floor(x)

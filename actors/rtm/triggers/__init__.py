@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sim.core.kernel import hot
 from sim.core.params import Params
@@ -26,26 +26,45 @@ top-up was begun; visit: a page or app was opened.
 USAGE, ACCOUNT, DWELL, FIRST, FAILURE, RECHARGE, VISIT = range(7)
 MAX_OPTIONS = 4
 
-Row = namedtuple(
-    "Row",
-    "ts_s kind code ref units charged_minor balance_before_minor balance_after_minor result "
-    "used_before used_after silent_days today_before_kb today_after_kb norm_mb fence fence_kind "
-    "failures failures_s value",
-)
-"""What a trigger may look at.
 
-ts_s : moment, s
-kind, code, ref, units : as in `Activity` or `AccountEvent`
-charged_minor, balance_before_minor, balance_after_minor : money, minor units
-result : one of `RESULTS`
-used_before, used_after : used share of the plan's data, percent; 255 none
-silent_days : whole days since the event before this one
-today_before_kb, today_after_kb : data of the day without and with this row, kB
-norm_mb : the line's own norm of daily data, MB
-fence, fence_kind : geofence of a dwell, 0 mall, 1 airport, 2 shop
-failures, failures_s : failed uses in the window, and its age, s
-value : what the trigger reports
-"""
+class Row(NamedTuple):
+    """What a trigger may look at.
+
+    Attributes
+    ----------
+    ts_s : moment, s
+    kind, code, ref, units : as in `Activity` or `AccountEvent`
+    charged_minor, balance_before_minor, balance_after_minor : money, minor units
+    result : one of `RESULTS`
+    used_before, used_after : used share of the plan's data, percent; 255 none
+    silent_days : whole days since the event before this one
+    today_before_kb, today_after_kb : data of the day without and with this row, kB
+    norm_mb : the line's own norm of daily data, MB
+    fence, fence_kind : geofence of a dwell, 0 mall, 1 airport, 2 shop
+    failures, failures_s : failed uses in the window, and its age, s
+    value : what the trigger reports
+    """
+
+    ts_s: Any
+    kind: Any
+    code: Any
+    ref: Any
+    units: Any
+    charged_minor: Any
+    balance_before_minor: Any
+    balance_after_minor: Any
+    result: Any
+    used_before: Any
+    used_after: Any
+    silent_days: Any
+    today_before_kb: Any
+    today_after_kb: Any
+    norm_mb: Any
+    fence: Any
+    fence_kind: Any
+    failures: Any
+    failures_s: Any
+    value: Any
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sim.core.params import Params
 class AllowanceUsed(Params):
     """Options of `allowance_used`."""
 
-    percent: int = Field(80, ge=1, le=100, description="share of the plan's data, percent")
+    percent: int = Field(default=80, ge=1, le=100, description="share of the plan's data, percent")
 
 
 @trigger("allowance_used", on="usage", params=AllowanceUsed)

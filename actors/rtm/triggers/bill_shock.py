@@ -15,8 +15,10 @@ from sim.core.params import Params
 class BillShock(Params):
     """Options of `bill_shock`."""
 
-    factor_percent: int = Field(300, ge=100, le=10_000, description="multiple of the norm, percent")
-    mb_min: int = Field(200, ge=1, description="least data of the day, MB")
+    factor_percent: int = Field(
+        default=300, ge=100, le=10_000, description="multiple of the norm, percent"
+    )
+    mb_min: int = Field(default=200, ge=1, description="least data of the day, MB")
 
 
 @trigger("bill_shock", on="usage", params=BillShock)

@@ -11,7 +11,7 @@ from sim.core.params import Params
 class CartVisit(Params):
     """Options of `cart_visit`."""
 
-    kind: int = Field(2, ge=0, le=5, description="visit kind: 2 cart, 3 rival, 5 travel")
+    kind: int = Field(default=2, ge=0, le=5, description="visit kind: 2 cart, 3 rival, 5 travel")
 
 
 @trigger("cart_visit", on="visit", params=CartVisit)

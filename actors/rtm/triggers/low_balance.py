@@ -11,7 +11,9 @@ from sim.core.params import Params
 class LowBalance(Params):
     """Options of `low_balance`."""
 
-    floor_minor: int = Field(5_000, ge=0, description="floor of the main balance, minor units")
+    floor_minor: int = Field(
+        default=5_000, ge=0, description="floor of the main balance, minor units"
+    )
 
 
 @trigger("low_balance", on="usage", params=LowBalance)

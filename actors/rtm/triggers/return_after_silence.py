@@ -11,7 +11,7 @@ from sim.core.params import Params
 class ReturnAfterSilence(Params):
     """Options of `return_after_silence`."""
 
-    days: int = Field(30, ge=1, le=365, description="silent days, whole")
+    days: int = Field(default=30, ge=1, le=365, description="silent days, whole")
 
 
 @trigger("return_after_silence", on="first", params=ReturnAfterSilence)

@@ -12,7 +12,9 @@ class TopupStart(Params):
     """Options of `topup_start`."""
 
     below_minor: int = Field(
-        1_000_000_000, ge=0, description="only where the intended sum is below this, minor units"
+        default=1_000_000_000,
+        ge=0,
+        description="only where the intended sum is below this, minor units",
     )
 
 

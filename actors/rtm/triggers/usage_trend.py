@@ -11,8 +11,10 @@ from sim.core.params import Params
 class UsageTrend(Params):
     """Options of `usage_trend`."""
 
-    factor_percent: int = Field(250, ge=100, le=10_000, description="multiple of the norm, percent")
-    mb_min: int = Field(400, ge=1, description="least data of the day, MB")
+    factor_percent: int = Field(
+        default=250, ge=100, le=10_000, description="multiple of the norm, percent"
+    )
+    mb_min: int = Field(default=400, ge=1, description="least data of the day, MB")
 
 
 @trigger("usage_trend", on="usage", params=UsageTrend)

@@ -1,0 +1,96 @@
+"""The command `twin replay`: the same loop, driven by recorded events.
+
+It owns the options of a replay.  It must not know how files are read or lines are bound.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scenarios import cli_common as common
+from scenarios.cli_common import out
+from scenarios.cli_run import next_steps, summary
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "replay",
+        epilog="Example: twin replay replay_sample --events my_cdrs/ --mapping my_mapping.yaml",
+    )(replay)
+
+
+def replay(
+    scenario: Annotated[str, common.SCENARIO_ARGUMENT],
+    events: Annotated[
+        Path, typer.Option("--events", help="Recorded events: a file or a folder.")
+    ],
+    mapping: Annotated[
+        str, typer.Option("--mapping", help="Name of a shipped mapping, or path of a YAML file.")
+    ] = "standard",
+    subscribers: Annotated[int | None, common.SUBSCRIBERS] = None,
+    days: Annotated[float | None, common.DAYS] = None,
+    seed: Annotated[int | None, common.SEED] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="embedded, ray or paranoid.", show_default=False)
+    ] = None,
+    partitions: Annotated[
+        int | None, typer.Option(help="Parts of the population.", show_default=False)
+    ] = None,
+    hosts: Annotated[
+        int | None, typer.Option(help="Workers; 0 is one per core.", show_default=False)
+    ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option("--out", help="The run folder itself; must not exist.", show_default=False),
+    ] = None,
+    settings: Annotated[list[str] | None, common.SETTINGS] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest interrupted run of it.")
+    ] = False,
+    stop_at: Annotated[
+        str | None,
+        typer.Option(help="Stop there as Ctrl-C does: 18:00, 36h, or a date.", metavar="TIME",
+                     show_default=False),
+    ] = None,
+    as_json: Annotated[bool, common.AS_JSON] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:  # fmt: skip
+    """Drive the loop by recorded events: bound lines do what was recorded, all else is simulated."""
+    from scenarios.progress import make_progress
+    from scenarios.replay.feed import open_feed
+    from scenarios.runner import run
+
+    loaded = common.load_with(
+        scenario, settings=settings or (), subscribers=subscribers, seed=seed, runtime=runtime,
+        partitions=partitions, hosts=hosts,
+    )  # fmt: skip
+    progress = make_progress(start=loaded.model.clock.start, quiet=quiet)
+    try:
+        progress.phase("load")
+        feed = open_feed(events, mapping, bad_share_max=loaded.model.replay.bad_share_max)
+        loaded = feed.scenario(loaded, days=days)
+        start = loaded.model.clock.start
+        done = run(
+            loaded, out=out_dir, runs_dir=Path("runs"), resume=resume, feed=feed,
+            stop_at_ms=None if stop_at is None else common.moment_ms(stop_at, start=start),
+            progress=progress,
+        )  # fmt: skip
+    finally:
+        progress.close()
+    if as_json:
+        common.out_json({"run": str(done.path), "manifest": done.manifest, "kpis": done.kpis})
+    elif quiet:
+        out(str(done.path))
+    else:
+        out(summary(done.path, done.manifest, done.kpis, currency=loaded.model.money.currency))
+        told = done.manifest["replay"]
+        out(
+            f"  replay      {told['subscribers']:,} subscribers; {told['rows_read']:,} rows read = "
+            f"{told['applied']:,} applied + {told['quarantined']:,} left out; "
+            f"{told['derived']:,} derived"
+        )
+        out(next_steps(scenario, done))

@@ -1,0 +1,237 @@
+"""From a spool to bound lines: which line replays which recorded subscriber, tick by tick.
+
+It owns the binding of recorded subscribers to lines and of recorded cells to simulated ones.  It
+must not know how files were read, nor what a line does with a row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from actors.subscribers.replay import DATA, PLACE, TEXT, TOPUP, VOICE
+from scenarios.population import build_people
+from scenarios.replay.mapping import Mapping, load_mapping
+from scenarios.world import World, cache_dir
+from sim.core.errors import ScenarioError
+from sim.core.ticks import DAY_MS, Tick
+from sim.record.source import Source
+from sim.record.source_spec import DERIVED
+from sim.record.source_spool import Spool
+
+NEAR_KM = 30.0
+"""A recorded cell stands for the nearest simulated one within this distance, km."""
+CHUNK = 200_000
+KINDS = {"voice": VOICE, "sms": TEXT, "data": DATA, "topup": TOPUP, "location": PLACE}
+
+
+def zone_of(name: str) -> tzinfo:
+    """Return the zone of a mapping: a name such as Asia/Almaty, or an offset such as +05:45."""
+    if name[:1] in "+-":
+        hours, minutes = name[1:].split(":")
+        shift = timedelta(hours=int(hours), minutes=int(minutes))
+        return timezone(-shift if name[0] == "-" else shift)
+    return ZoneInfo(name)
+
+
+def secret() -> bytes:
+    """Return the key of the pseudonyms: made once, kept in the user's cache, readable to no other."""
+    path = cache_dir() / "pseudonyms.key"
+    if not path.is_file():
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+@dataclass
+class Feed:
+    """A recording that drives bound lines.
+
+    Attributes
+    ----------
+    spool : rows by time
+    mapping : what the files meant
+    line_of : (n_subscribers,) int64, line of each recorded subscriber; made by `bind`
+    cell_of : (n_cells,) int32, simulated cell of each recorded one; -1 none
+    mask : bits of the kinds that are replayed
+    end_ms : end of a run that is shorter than the recording; None: it runs to the end
+    """
+
+    spool: Spool
+    mapping: Mapping
+    line_of: np.ndarray | None = None
+    cell_of: np.ndarray | None = None
+    mask: int = 0
+    end_ms: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of the recorded rows."""
+        return str(self.spool.manifest["digest"])
+
+    @property
+    def start(self) -> datetime:
+        """Return the local time at which the recording starts, naive."""
+        zone = zone_of(self.mapping.zone or "UTC")
+        moment = datetime.fromtimestamp(self.spool.start_ms / 1000, UTC).astimezone(zone)
+        return moment.replace(tzinfo=None)
+
+    @property
+    def days(self) -> float:
+        """Return the length of the recording, days, up to the next full hour."""
+        hours = -(-self.spool.end_ms // 3_600_000)
+        return hours * 3_600_000 / DAY_MS
+
+    def account(self) -> dict[str, Any]:
+        """Return what the manifest says of the replay: rows read = applied + quarantined.
+
+        Rows after the end of a run that is shorter than its recording are left out for that reason.
+        """
+        counts = {**self.spool.counts, "reasons": dict(self.spool.counts["reasons"])}
+        late = self._after(self.end_ms)
+        if late:
+            counts["applied"] -= late
+            counts["quarantined"] += late
+            counts["reasons"]["after_the_end"] = late
+        return {
+            "mapping": self.mapping.mapping,
+            "digest": self.digest,
+            "subscribers": self.spool.n_subscribers,
+            **{k: counts[k] for k in ("rows_read", "applied", "derived", "quarantined", "reasons")},
+            "gaps": self.spool.gaps,
+            "lines": [] if self.line_of is None else self.line_of.tolist(),
+            "mask": self.mask,
+        }
+
+    def scenario(self, loaded: Any, *, days: float | None) -> Any:
+        """Return the scenario set to the time of the recording.
+
+        The clock starts at the local midnight of the recording; without `days` it runs to its end.
+        """
+        start = self.start
+        if start.minute % 15 or start.second:
+            start -= timedelta(minutes=start.minute % 15, seconds=start.second)
+        if days is not None and days < self.days:
+            self.end_ms = round(days * DAY_MS)
+        return loaded.with_(
+            days=min(days or self.days, self.days),
+            **{"clock.start": start.strftime("%Y-%m-%dT%H:%M")},
+        )
+
+    def bind(self, world: World) -> World:
+        """Bind every recorded subscriber to a line of a person, and return the world that knows it.
+
+        Lines are taken in the order of their ids, which do not depend on where people live.
+        """
+        wanted = self.spool.n_subscribers
+        found: list[np.ndarray] = []
+        n = 0
+        for first in range(0, world.n_start, CHUNK):
+            last = min(first + CHUNK, world.n_start)
+            profile, _ = build_people(world.seed, first, last, world.population)
+            people = first + np.flatnonzero(
+                profile["segment"] != world.population.profile.m2m_segment
+            )
+            found.append(people)
+            n += len(people)
+            if n >= wanted:
+                break
+        if n < wanted:
+            raise ScenarioError(
+                "the population is smaller than the recording", path="population.subscribers",
+                found=f"{n} people", expected=f"at least {wanted}; set --subscribers",
+            )  # fmt: skip
+        self.line_of = np.concatenate(found)[:wanted].astype(np.int64)
+        self.cell_of = self._cells(world)
+        self.mask = sum(1 << KINDS[kind] for kind in self.kinds())
+        subscribers = dataclasses.replace(
+            world.subscribers, bound=np.sort(self.line_of), bound_mask=self.mask
+        )
+        return dataclasses.replace(world, subscribers=subscribers)
+
+    def _after(self, end_ms: int | None) -> int:
+        """Return the rows of the files, derived ones aside, at or after a moment."""
+        n = 0
+        if end_ms is not None:
+            for first in range(end_ms, self.spool.end_ms, DAY_MS):
+                rows = self.spool.rows_for(first, min(first + DAY_MS, self.spool.end_ms))
+                n += int(((rows["flags"] & DERIVED) == 0).sum())
+        return n
+
+    def kinds(self) -> list[str]:
+        """Return the kinds of rows that the recording has: they replace the drawn ones."""
+        return [k for k in KINDS if int(self.spool.manifest["types"].get(k, 0)) > 0]
+
+    def rows_for(self, tick: Tick) -> dict[str, Any]:
+        """Return the recorded rows of a tick as `Recorded`, sorted by (sub, time)."""
+        assert self.line_of is not None and self.cell_of is not None
+        rows = self.spool.rows_for(tick.start_ms, tick.end_ms)
+        sub = self.line_of[rows["source_sub"]].astype(np.int32)
+        cell = np.full(len(sub), -1, np.int32)
+        known = rows["cell"] >= 0
+        cell[known] = self.cell_of[rows["cell"][known]]
+        table = {
+            "sub": sub,
+            "ts_ms": rows["ts_ms"].astype(np.int64),
+            "type": rows["type"].astype(np.uint8),
+            "direction": rows["direction"].astype(np.uint8),
+            "units": rows["units"].astype(np.int64),
+            "cell": cell,
+            "amount_minor": rows["amount_minor"].astype(np.int64),
+        }
+        order = np.lexsort((rows["key"], table["type"], table["ts_ms"], table["sub"]))
+        return {"Recorded": {name: array[order] for name, array in table.items()}}
+
+    def _cells(self, world: World) -> np.ndarray:
+        """Return the simulated cell nearest to each recorded one, -1 where none is near."""
+        cells = self.spool.cells()
+        out = np.full(len(cells["lat"]), -1, np.int32)
+        geo = world.geo
+        if geo is None:
+            return out
+        for k, (lat, lon) in enumerate(zip(cells["lat"], cells["lon"], strict=True)):
+            if lat != lat or lon != lon:
+                continue
+            dx = (geo.cell_lon - lon) * np.cos(np.radians(lat)) * 111.32
+            dy = (geo.cell_lat - lat) * 111.32
+            far = dx * dx + dy * dy
+            best = int(np.argmin(far))
+            if far[best] <= NEAR_KM**2:
+                out[k] = best
+        return out
+
+
+def open_feed(
+    events: Path,
+    mapping: str | Path,
+    *,
+    bad_share_max: float = 0.01,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Feed:
+    """Read a recording into a spool in the cache, or open the one that is there already.
+
+    Parameters
+    ----------
+    events : a file or a folder
+    mapping : name of a shipped mapping, or the path of one
+    bad_share_max : largest share of rows that may be left out for a fault
+    """
+    found = load_mapping(mapping)
+    recording = found.recording(bad_share_max=bad_share_max)
+    source = Source(recording, events)
+    source.check()
+    key = f"{Path(events).resolve()}|{recording.digest}"
+    folder = cache_dir() / "spools" / hashlib.sha256(key.encode()).hexdigest()[:24]
+    folder.parent.mkdir(exist_ok=True)
+    return Feed(source.spool(folder, secret=secret(), on_progress=on_progress), found)
