@@ -34,7 +34,7 @@ LOG_LINES = 12
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PHASES = {
     "load": "reading the scenario", "build": "building the world",
-    "compile": "compiling kernels and finding the equilibrium", "run": "running",
+    "compile": "compiling kernels and finding the equilibrium", "run": "simulating",
     "write": "writing the results",
 }  # fmt: skip
 

@@ -201,8 +201,8 @@ def _source(mapping: Mapping, name: str, source: SourceField) -> SourceSpec:
     return SourceSpec(
         name=name, files=source.files, format=source.format, delimiter=source.delimiter,
         quote=source.quote, encoding=source.encoding, columns=source.columns,
-        ignore=source.ignore, skip_blank=source.skip_blank, decimal=source.decimal,
-        thousands=source.thousands,
+        ignore=source.ignore, optional=source.optional, skip_blank=source.skip_blank,
+        decimal=source.decimal, thousands=source.thousands,
         event_type=_type(source.event_type), event_time=_time(mapping, source.event_time),
         subscriber=identity(source.subscriber_id.column),
         file_name=source.subscriber_id.file_name,

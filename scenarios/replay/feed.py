@@ -32,6 +32,7 @@ from sim.record.source_spool import Spool
 NEAR_KM = 30.0
 """A recorded cell stands for the nearest simulated one within this distance, km."""
 CHUNK = 200_000
+DATA_DIR = Path(__file__).parent / "data"
 KINDS = {"voice": VOICE, "sms": TEXT, "data": DATA, "topup": TOPUP, "location": PLACE}
 
 
@@ -223,10 +224,14 @@ def open_feed(
 
     Parameters
     ----------
-    events : a file or a folder
+    events : a file or a folder, or the name of a shipped recording (copenhagen, flowkit), whose
+        mapping is then the default
     mapping : name of a shipped mapping, or the path of one
     bad_share_max : largest share of rows that may be left out for a fault
     """
+    shipped = DATA_DIR / str(events)
+    if not Path(events).exists() and str(events).isidentifier() and shipped.is_dir():
+        events, mapping = shipped, str(events) if mapping == "standard" else mapping
     found = load_mapping(mapping)
     recording = found.recording(bad_share_max=bad_share_max)
     source = Source(recording, events)

@@ -144,7 +144,9 @@ class SourceField(Params):
     files: tuple[str, ...] = Field(
         min_length=1, max_length=100, description="patterns below the recording, like calls/*.csv"
     )
-    format: Literal["csv", "parquet"] = Field("csv", description="csv (also .gz) or parquet")
+    format: Literal["csv", "parquet", "any"] = Field(
+        "csv", description="csv (also .gz), parquet, or any: by the end of the file name"
+    )
     delimiter: str = Field(",", min_length=1, max_length=1, description="between two fields")
     quote: str = Field('"', min_length=1, max_length=1, description="around a quoted field")
     encoding: str = Field("utf-8", max_length=40, description="of the text: utf-8, cp1251, utf-16")
@@ -153,6 +155,9 @@ class SourceField(Params):
     )
     ignore: tuple[str, ...] = Field(
         (), max_length=1_024, description="columns that are not read; * for all that are not named"
+    )
+    optional: tuple[str, ...] = Field(
+        (), max_length=1_024, description="columns that a file may lack; taken as empty"
     )
     skip_blank: bool = Field(False, description="blanks around a value do not count")
     decimal: Literal[".", ","] = Field(".", description="decimal sign of numbers")

@@ -28,7 +28,7 @@ from sim.record.source_ids import SECRET_BYTES_MIN, Names
 from sim.record.source_kernels import WINDOW, late
 from sim.record.source_quarantine import Quarantine, without_numbers
 from sim.record.source_sort import LATE_BIT, Pool
-from sim.record.source_spec import InputFile, Limits, Recording, SourceSpec
+from sim.record.source_spec import InputFile, Limits, Recording, SourceSpec, is_parquet
 from sim.record.source_spool import MANIFEST, VERSION, Spool
 
 PROBLEMS_MAX = 100
@@ -99,7 +99,7 @@ class Source:
         first: dict[str, str] = {}
         for file in files:
             try:
-                if spec.format == "parquet":
+                if is_parquet(spec, file.path.name):
                     names, wrong = source_parquet.check(spec, file, first)
                 else:
                     names, wrong = header(spec, file, self.limits)
@@ -166,7 +166,7 @@ class Source:
         self, spec: SourceSpec, file: InputFile, on_bytes: Callable[[bytes], None] | None
     ) -> Iterator[Batch]:
         """Give the rows of a file as texts."""
-        if spec.format == "parquet":
+        if is_parquet(spec, file.path.name):
             return source_parquet.batches(spec, file, self.limits)
         return text_batches(spec, file, self.limits, self._names[file.path], on_bytes)
 
@@ -281,7 +281,7 @@ class _Reading:
             n += len(batch)
             last = int(batch.line[-1])
             self.quarantine.judge(last=False)
-        if spec.format == "parquet":
+        if is_parquet(spec, file.path.name):
             with file.path.open("rb") as handle:
                 while chunk := handle.read(1 << 20):
                     on_bytes(chunk)

@@ -26,7 +26,7 @@ from sim.record.source_kernels import (
     tokenize,
     trim,
 )
-from sim.record.source_spec import REASONS, InputFile, Limits, SourceSpec
+from sim.record.source_spec import REASONS, InputFile, Limits, SourceSpec, is_parquet
 
 DELIMITERS = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'"}
 NO_REASON = 255
@@ -63,6 +63,11 @@ def from_strings(values: list[str]) -> Texts:
     ends = np.cumsum([len(e) for e in encoded], dtype=np.int64) if encoded else np.zeros(0, "i8")
     data = np.frombuffer(b"".join(encoded) + b"\0", np.uint8)
     return Texts(data, np.concatenate([np.zeros(1, "i8"), ends])[:-1], ends)
+
+
+def nothing(n: int) -> Texts:
+    """Return a column of empty texts."""
+    return Texts(np.zeros(1, np.uint8), np.zeros(n, np.int64), np.zeros(n, np.int64))
 
 
 @dataclass
@@ -104,7 +109,7 @@ def column_problems(spec: SourceSpec, file: InputFile, names: list[str]) -> list
     """Return what is wrong with the columns of a file: missing, twice, unknown, another case."""
     found: list[Problem] = []
     needed = wanted(spec)
-    line = 1 if spec.format == "csv" else None
+    line = None if is_parquet(spec, file.path.name) else 1
     for name, n in Counter(names).items():
         if n > 1:
             found.append(
@@ -112,7 +117,7 @@ def column_problems(spec: SourceSpec, file: InputFile, names: list[str]) -> list
                         expected="each column once")
             )  # fmt: skip
     for name in needed:
-        if name in names:
+        if name in names or name in spec.optional:
             continue
         close = _close(name, [n for n in names if n not in needed])
         found.append(
@@ -259,6 +264,9 @@ def _cut(
         data = _unescaped(block.data, data, begin, end, escaped, spec.quote)
     columns = {}
     for name in wanted(spec):
+        if name not in names:
+            columns[name] = nothing(n)
+            continue
         j = names.index(name)
         column = Texts(data, np.ascontiguousarray(begin[:, j]), np.ascontiguousarray(end[:, j]))
         if spec.skip_blank:

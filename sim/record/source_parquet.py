@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sim.core.errors import LimitError, Problem, ScenarioError
-from sim.record.source_columns import NO_REASON, Batch, Texts, column_problems, wanted
+from sim.record.source_columns import NO_REASON, Batch, Texts, column_problems, nothing, wanted
 from sim.record.source_kernels import trim
 from sim.record.source_spec import InputFile, Limits, SourceSpec
 
@@ -75,6 +75,8 @@ def check(
     if problems:
         return list(schema.names), problems
     for name in wanted(spec):
+        if name not in schema.names:
+            continue
         kind = kind_of(schema.field(name).type)
         told = f"{name!r} has the type {schema.field(name).type}"
         if not kind:
@@ -91,10 +93,10 @@ def check(
 
 def batches(spec: SourceSpec, file: InputFile, limits: Limits) -> Iterator[Batch]:
     """Give the rows of a file; only the columns that are read."""
-    names = list(wanted(spec))
     first = 1
     try:
         opened = pq.ParquetFile(file.path, pre_buffer=False)
+        names = [name for name in wanted(spec) if name in opened.schema_arrow.names]
         for part in opened.iter_batches(limits.batch_rows, columns=names, use_threads=False):
             yield _batch(spec, file, part, first)
             first += part.num_rows
@@ -107,6 +109,9 @@ def _batch(spec: SourceSpec, file: InputFile, part: pa.RecordBatch, first: int) 
     columns: dict[str, Texts] = {}
     moments = {}
     for name in wanted(spec):
+        if name not in part.schema.names:
+            columns[name] = nothing(n)
+            continue
         array = part.column(part.schema.get_field_index(name))
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()

@@ -170,6 +170,7 @@ class SourceSpec:
     event_type: CodeRule
     event_time: TimeRule
     format: str = "csv"
+    """`csv`, `parquet`, or `any`: by the end of the file name."""
     delimiter: str = ","
     quote: str = '"'
     encoding: str = "utf-8"
@@ -177,6 +178,8 @@ class SourceSpec:
     """Names of the columns of a file that has no header; empty: the first line has them."""
     ignore: tuple[str, ...] = ()
     """Columns that may be there and are not read; `*` for any."""
+    optional: tuple[str, ...] = ()
+    """Columns that a file may lack; its rows then have nothing in them."""
     skip_blank: bool = False
     decimal: str = "."
     thousands: str = ""
@@ -236,6 +239,12 @@ class Recording:
     """Largest share of rows that may be left out for a fault."""
     digest: str = ""
     """Hash of the mapping, so that a spool knows what it was made by."""
+
+
+def is_parquet(spec: SourceSpec, name: str) -> bool:
+    """Return whether a file of a source is read as Parquet."""
+    by_name = name.endswith((".parquet", ".pq"))
+    return spec.format == "parquet" or (spec.format == "any" and by_name)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,12 @@ import pytest
 from scenarios import load
 from scenarios.runner import run
 
-pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("ray"),
+]
 SMALL = {"population.donor_days": 0, "placement.checkpoint_s": 0.2}
 
 

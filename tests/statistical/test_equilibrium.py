@@ -10,6 +10,7 @@ from scipy import stats
 
 from scenarios import load
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 LINES, DAYS, SEED = 20_000, 30, 1
 BAND = 0.10
 LATE = slice(23, 30)
@@ -32,7 +33,6 @@ def hits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.slow
 def test_every_trigger_fires_on_day_1_as_on_a_late_day(hits: dict[str, np.ndarray]) -> None:
     """No rate of day 1 lies outside 10 % of the late rate beyond chance.
 
@@ -52,7 +52,6 @@ def test_every_trigger_fires_on_day_1_as_on_a_late_day(hits: dict[str, np.ndarra
         assert min(too_many, too_few) > ALPHA, (name, told[name])
 
 
-@pytest.mark.slow
 def test_the_equilibrium_check_would_see_a_cold_start(hits: dict[str, np.ndarray]) -> None:
     """A start at half the late rate, as without donors, is refuted for the frequent triggers."""
     frequent = [d for d in hits.values() if d[LATE].mean() > 100]

@@ -12,7 +12,7 @@ from sim.core.errors import LimitError, ScenarioError
 from sim.record.source import Source
 from sim.record.source_spec import ROW, Limits
 from sim.record.source_spool import Spool
-from tests.unit.source_worlds import (
+from tests.unit.test_source_worlds import (
     HEADER,
     SECRET,
     balanced,
@@ -133,9 +133,7 @@ def test_e5_summer_time(tmp_path, local, rule, word):
 def test_e5_a_clock_two_hours_off_is_put_right(tmp_path):
     """`offset_s` moves a source to where the true one is."""
     off = [[*r[:3], str(np.datetime64(r[3]) - np.timedelta64(2, "h")), *r[4:]] for r in GOOD]
-    spool = read(
-        write_csv(tmp_path / "b", off), event_time={"column": "start", "offset_s": 7_200}
-    )
+    spool = read(write_csv(tmp_path / "b", off), event_time={"column": "start", "offset_s": 7_200})
     assert spool.digest == read(write_csv(tmp_path / "a", GOOD)).digest
 
 
@@ -163,9 +161,7 @@ def test_e6_unknown_numbers(tmp_path, unknown):
 )
 def test_e7_a_wrong_unit_of_time_is_refused(tmp_path, format, factor, found):
     """Milliseconds read as seconds and the reverse: the range found, and the one expected."""
-    table = [
-        [*r[:3], str(np.datetime64(r[3], "s").astype(int) * factor), *r[4:]] for r in GOOD
-    ]
+    table = [[*r[:3], str(np.datetime64(r[3], "s").astype(int) * factor), *r[4:]] for r in GOOD]
     folder = write_csv(tmp_path / "in", table)
     with pytest.raises(ScenarioError, match=rf"{found}.*expected 1990.*2100"):
         read(folder, event_time={"column": "start", "format": format})
@@ -250,7 +246,7 @@ def test_e11_an_hour_that_does_not_fit_is_split(tmp_path):
 
 CHILD = """
 import pathlib, resource, sys
-from tests.unit.source_worlds import read, rows, write_csv
+from tests.unit.test_source_worlds import read, rows, write_csv
 folder = pathlib.Path(sys.argv[1])
 read(write_csv(folder / "warm", rows(500)))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -311,9 +307,10 @@ def test_no_number_gets_out(tmp_path):
     """No id stands in any table of a spool, nor in an error; pseudonyms follow the secret."""
     table = [*GOOD, [*GOOD[-1][:3], "nonsense 77010000001", *GOOD[-1][4:]]]
     spool = read(write_csv(tmp_path / "in", table))
-    text = "".join(
-        str(pq.read_table(path).to_pydict()) for path in spool.folder.glob("*.parquet")
-    ) + (spool.folder / "spool.json").read_text()
+    text = (
+        "".join(str(pq.read_table(path).to_pydict()) for path in spool.folder.glob("*.parquet"))
+        + (spool.folder / "spool.json").read_text()
+    )
     assert "77010000" not in text and spool.counts["reasons"] == {"bad_time": 1}
     other = Source(mapping().recording(), tmp_path / "in").spool(
         tmp_path / "other", secret=b"quite another secret"
