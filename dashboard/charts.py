@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import plotly.graph_objects as go
@@ -39,6 +40,8 @@ DARK = {
 }  # fmt: skip
 """What each colour of the report becomes on a dark page."""
 LIGHT = {PAPER: CLEAR}
+ROWS_SHOWN = 5_000
+"""Rows of a table that are sent to the browser."""
 
 
 def is_dark() -> bool:
@@ -119,12 +122,14 @@ def data_table(
         st.caption("No rows in this run.")
         return
     button.download_button(
-        "CSV", csv(frame), file_name=f"{key}.csv", mime="text/csv", key=f"{key}-csv",
+        "CSV", partial(csv, frame), file_name=f"{key}.csv", mime="text/csv", key=f"{key}-csv",
         on_click="ignore", icon=":material/download:", width="stretch",
         help=f"Download these {len(frame):,} rows.",
     )  # fmt: skip
+    if len(frame) > ROWS_SHOWN:
+        note = f"The first {ROWS_SHOWN:,} of {len(frame):,} rows; the download has all. {note}"
     st.dataframe(
-        frame, hide_index=True, column_config=dict(columns or {}), key=key, height=height or "auto",
+        frame.head(ROWS_SHOWN), hide_index=True, column_config=dict(columns or {}), key=key, height=height or "auto",
         placeholder="–",
         alt=f"Table. {caption}",
     )  # fmt: skip

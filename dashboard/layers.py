@@ -275,14 +275,15 @@ def view_of(lat: np.ndarray, lon: np.ndarray) -> pdk.ViewState:
     """Return a view that holds nearly all places."""
     lon = np.where((np.ptp(lon) > 180) & (lon < 0), lon + 360, lon)
     (south, north), (west, east) = (np.quantile(v, (0.0005, 0.9995)) for v in (lat, lon))
-    middle = (float(north + south) / 2, float(east + west) / 2)
-    shrink = max(math.cos(math.radians(middle[0])), 0.05)
-    wide = max(float(east - west), 0.02)
-    tall = max(float(north - south) / shrink, 0.02)
+    # Heights of the picture are those of Mercator: a large country would hang high otherwise.
+    low, high = (math.degrees(math.asinh(math.tan(math.radians(v)))) for v in (south, north))
+    middle = math.degrees(math.atan(math.sinh(math.radians((low + high) / 2))))
+    wide, tall = max(float(east - west), 0.02), max(high - low, 0.02)
     zoom = math.log2(min(WIDTH * 360 / (TILE * wide), HEIGHT * 360 / (TILE * tall))) - 0.15
     return pdk.ViewState(
-        latitude=middle[0], longitude=middle[1], zoom=max(round(zoom, 2), 0.5), max_zoom=17
-    )
+        latitude=middle, longitude=float(east + west) / 2, zoom=max(round(zoom, 2), 0.5),
+        max_zoom=17,
+    )  # fmt: skip
 
 
 def deck(layers: list[pdk.Layer], view: pdk.ViewState) -> pdk.Deck:

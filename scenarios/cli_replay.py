@@ -59,7 +59,7 @@ def replay(
     as_json: Annotated[bool, common.AS_JSON] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:  # fmt: skip
-    """Drive the loop by recorded events: bound lines do what was recorded, all else is simulated."""
+    """Drive the loop by recorded events; whatever was not recorded stays simulated."""
     from scenarios.progress import make_progress
     from scenarios.replay.feed import open_feed
     from scenarios.runner import run

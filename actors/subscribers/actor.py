@@ -14,6 +14,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.metrics import SUBSCRIBER_METRICS
+from actors.subscribers.acts import EXTRAS
 from actors.subscribers.answers import hear_all, heed_account, score_visits, take_due
 from actors.subscribers.diary import count_lines, plan_day
 from actors.subscribers.replay import graft, thin
@@ -25,7 +26,7 @@ from actors.subscribers.state import (
     LIFE_RESERVED,
 )
 from actors.subscribers.tables import N_COUNT, SubscriberTables
-from actors.subscribers.usage import EXTRAS, generate
+from actors.subscribers.usage import generate
 from sim.core.actor import Inbox, Rows, Slice
 from sim.core.columns import Block, Columns, Schema, empty_rows, take_rows
 from sim.core.errors import LimitError

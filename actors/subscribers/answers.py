@@ -169,11 +169,7 @@ def hear(
     sent_ms : moment of sending; the message is evaluated at this moment
     floor_ms : start of the tick: no consequence is earlier
     truth, r : `Truth` columns and the row to write
-    ex, n_ex : pool of answers and its fill
-
-    Returns
-    -------
-    n_ex : new fill of the pool
+    ex, n_ex : pool of answers and its fill, of which the new one is returned
     """
     kind = t.case_need[case]
     now_s = sent_ms // 1000

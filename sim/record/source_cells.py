@@ -16,9 +16,9 @@ from sim.core.errors import LimitError, Problem, ScenarioError
 from sim.record.source_bytes import InputFile, blocks
 from sim.record.source_columns import Texts, from_strings
 from sim.record.source_ids import Names
-from sim.record.source_kernels import OK, decimals
 from sim.record.source_spec import CellTable, CodeRule, Limits, SourceSpec, TimeRule
 from sim.record.source_time import local_ms
+from sim.record.source_values import OK, decimals
 
 POSITION_DIGITS = 5
 """Digits of a position that make it one place: 5 are about a metre."""

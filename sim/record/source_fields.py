@@ -14,7 +14,7 @@ from sim.core.errors import ScenarioError
 from sim.record.source_cells import CellVersions, positions
 from sim.record.source_columns import NO_REASON, Batch, Texts, dialect_hint, from_strings
 from sim.record.source_ids import Names
-from sim.record.source_kernels import BAD, EMPTY, OK, OVERFLOW, combine, decimals, moments
+from sim.record.source_kernels import combine
 from sim.record.source_spec import (
     DATA,
     DERIVED,
@@ -42,6 +42,15 @@ from sim.record.source_time import (
     shown_ms,
     template,
     to_utc,
+)
+from sim.record.source_values import (
+    BAD,
+    EMPTY,
+    NO_OFFSET,
+    OK,
+    OVERFLOW,
+    decimals,
+    moments,
 )
 
 RAW = np.dtype(
@@ -154,7 +163,7 @@ def _moments(spec: SourceSpec, batch: Batch, rows: Rows) -> np.ndarray:
     codes = ISO if iso else template(rule.format)[0]
     moments(texts.data, texts.begin, texts.end, codes, int(iso), out, offset, status)
     rows.give(status != OK, "bad_time", texts)
-    own = offset != -32768
+    own = offset != NO_OFFSET
     bare = rows.good & ~own
     if not rule.zone and bare.any():
         i = int(np.flatnonzero(bare)[0])

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from sim.record.source_columns import from_strings
 from sim.record.source_ids import Names, normalised
-from sim.record.source_kernels import BAD, EMPTY, OK, OVERFLOW, WINDOW, decimals, late, moments
+from sim.record.source_kernels import WINDOW, late
 from sim.record.source_spec import IdRule
 from sim.record.source_time import ISO, MISSING, REPEATED, to_utc
+from sim.record.source_values import BAD, EMPTY, OK, OVERFLOW, decimals, moments
 
 UTC = dt.UTC
 NUMBERS = st.one_of(
