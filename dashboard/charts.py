@@ -129,8 +129,8 @@ def data_table(
     if len(frame) > ROWS_SHOWN:
         note = f"The first {ROWS_SHOWN:,} of {len(frame):,} rows; the download has all. {note}"
     st.dataframe(
-        frame.head(ROWS_SHOWN), hide_index=True, column_config=dict(columns or {}), key=key, height=height or "auto",
-        placeholder="–",
+        frame.head(ROWS_SHOWN), hide_index=True, column_config=dict(columns or {}), key=key,
+        height=height or "auto", placeholder="–",
         alt=f"Table. {caption}",
     )  # fmt: skip
     if note:

@@ -29,7 +29,7 @@ SQUARES = 160
 NAMES_MAX = 30
 NAME_PIXELS = (6.6, 18)
 """Width of a letter and height of the name of a fence."""
-WIDTH, HEIGHT = 1_000, 600
+WIDTH, HEIGHT = 920, 600
 TILE = 512
 """Pixels of the whole world at zoom 0."""
 ALPHA = 205

@@ -13,7 +13,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.rtm import triggers as tr
-from actors.rtm.state import ALIVE, CONSENT, DWELT, Q_DONE, Q_JOINED
+from actors.rtm.state import ALIVE, CONSENT, DWELT, LANDED, Q_DONE, Q_JOINED
 from sim.core.kernel import hot, kernel
 from sim.core.rng import draw_cause, mix64, stream
 
@@ -77,7 +77,7 @@ def learn_anchor(t, s, i, fence, quarter, now_s):
 
 
 @hot
-def locate(t, s, i, cell, now_s, quarter, c):
+def locate(t, s, i, cell, abroad, now_s, quarter, c):
     """Move the believed geofence on; return 1 where a visit has just reached its dwell time."""
     here = pick_fence(t, s, i, cell) if cell >= 0 else NO_FENCE
     was = np.int64(s.fence[i])
@@ -93,7 +93,9 @@ def locate(t, s, i, cell, now_s, quarter, c):
         s.fence[i] = here
         s.fence_s[i] = now_s
         s.fence_seen_s[i] = now_s
-        s.flags[i] &= ~np.uint8(DWELT)
+        s.flags[i] &= ~np.uint8(DWELT | LANDED)
+        if abroad:
+            s.flags[i] |= LANDED
         c.fence_believed_enters[here] += 1
         return 0
     if now_s - np.int64(s.fence_seen_s[i]) > 4 * t.exit_s:
@@ -233,8 +235,9 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
         s.failures[i] = min(np.int64(s.failures[i]) + 1, 255)
     dwelt = 0
     if kind <= m.BLOCKED:
+        abroad = s.cell[i] < 0
         s.cell[i] = a.cell[k]
-        dwelt = locate(t, s, i, np.int64(a.cell[k]), now_s, quarters % 96, c)
+        dwelt = locate(t, s, i, np.int64(a.cell[k]), abroad, now_s, quarters % 96, c)
     fence = np.int64(s.fence[i])
     fence_kind = np.int64(t.fence_kind[fence]) if fence >= 0 else np.int64(-1)
     row = tr.Row(
@@ -255,6 +258,7 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
         np.int64(s.data_norm_mb[i]),
         fence,
         fence_kind,
+        1 if s.flags[i] & LANDED else 0,
         np.int64(s.failures[i]),
         now_s - np.int64(s.failures_s[i]),
         fence if dwelt else np.int64(r.balance_after_minor[k]),

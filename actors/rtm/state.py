@@ -13,8 +13,9 @@ RECENT = 4
 LANES = ("0", "1", "2", "3")
 NO_CASE = 255
 
-CONSENT, APP, BLACK, CONTROL, ALIVE, DWELT = 1, 2, 4, 8, 16, 32
-"""Bits of `flags`; `DWELT`: the dwell of the visit that is going on was noted."""
+CONSENT, APP, BLACK, CONTROL, ALIVE, DWELT, LANDED = 1, 2, 4, 8, 16, 32, 64
+"""Bits of `flags`; `DWELT`: the dwell of the visit that is going on was noted; `LANDED`: the visit
+began with the first event after being abroad."""
 
 Q_NONE, Q_JOINED, Q_DONE, Q_LAPSED = 0, 1, 2, 3
 """Low bits of `quest`."""
@@ -45,7 +46,7 @@ STATE = Schema(
         ),
         Field("recent_day", "u1", "days", "days of the latest contacts, modulo 256", LANES),
         Field("owned_day", "i2", "days", "day until which bought data lasts"),
-        Field("flags", "u1", "bits", "consent, app, black list, control, alive, dwelt"),
+        Field("flags", "u1", "bits", "consent, app, black list, control, alive, dwelt, landed"),
         Field("quest", "u1", "bits", "state of the game, and progress in data (upper bits)"),
         Field("quest_places", "u2", "bits", "places visited in the game"),
         Field("bought", "u1", "bits", "needs bought for in this tick", transient=True),

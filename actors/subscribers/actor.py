@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -37,7 +37,14 @@ from sim.core.ticks import Tick
 SubscriberCounters = namedtuple(
     "SubscriberCounters", [metric.name for metric in SUBSCRIBER_METRICS]
 )  # type: ignore[misc]  # names are data
-Quality = namedtuple("Quality", ["throughput_q", "voice_block_q", "available"])
+
+
+class Quality(NamedTuple):
+    """What the cells offer, one row per cell."""
+
+    throughput_q: np.ndarray
+    voice_block_q: np.ndarray
+    available: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -244,10 +251,10 @@ class SubscriberActor:
         return {"Exposure": self.pool.digest_rows(self.n_pool, self.world.case_ids)}
 
     def _hear(self, rows: Rows | None, tick: Tick) -> None:
-        n = 0 if rows is None else len(rows["sub"])
-        if n == 0:
+        if rows is None or not len(rows["sub"]):
             self._truth = empty_rows(m.TRUTH)
             return
+        n = len(rows["sub"])
         if self.n_pool + n > self.pool.n:
             raise LimitError(
                 f"answers of partition at line {self.first}: pool of {self.pool.n} is full; "

@@ -10,7 +10,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.subscribers.diary import earliest_due
-from actors.subscribers.place import AT_AIRPORT_S
+from actors.subscribers.place import AT_AIRPORT_S, INBOUND_S, airport_moment
 from actors.subscribers.state import (
     LIFE_HERE,
     LIFE_MASK,
@@ -116,6 +116,25 @@ def act_organic(s, t, seed, i, sub, start_s, end_s, x, nx, c):
 
 
 @kernel
+def act_journey(s, t, seed, i, sub, start_s, end_s, c):
+    """Count the stays of a traveller at the airport, out and back, and wake the roaming need."""
+    fence = t.hex_airport[s.home[i]]
+    for k in range(4):
+        at = airport_moment(t, seed, sub, s.travel_s[i], k)
+        if not start_s <= at < end_s:
+            continue
+        if k == 0:
+            bear_need(s, t, seed, i, sub, NEED_ROAMING, at, c)
+        if k == 1 or k == 3:
+            c.fence_exits[fence] += 1
+            continue
+        c.fence_enters[fence] += 1
+        stay = AT_AIRPORT_S if k == 0 else INBOUND_S
+        if stay >= t.dwell_s[fence]:
+            c.fence_dwells[fence] += 1
+
+
+@kernel
 def act_planned(s, p, t, seed, i, sub, start_s, end_s, x, nx, c):
     """Carry out everything of a line that is due in this tick; return the next free extra."""
     if s.life[i] & LIFE_MASK == LIFE_HERE:
@@ -124,12 +143,8 @@ def act_planned(s, p, t, seed, i, sub, start_s, end_s, x, nx, c):
                 s, p, t, seed, i, sub, max(np.int64(s.recharge_s[i]), start_s), x, nx, c
             )
         nx = act_organic(s, t, seed, i, sub, start_s, end_s, x, nx, c)
-        if start_s <= s.travel_s[i] < end_s:
-            bear_need(s, t, seed, i, sub, NEED_ROAMING, np.int64(s.travel_s[i]), c)
-            fence = t.hex_airport[s.home[i]]
-            c.fence_enters[fence] += 1
-            if AT_AIRPORT_S >= t.dwell_s[fence]:
-                c.fence_dwells[fence] += 1
+        if s.travel_s[i] != NEVER_S:
+            act_journey(s, t, seed, i, sub, start_s, end_s, c)
     s.due_s[i] = earliest_due(s, t, seed, i, sub, end_s)
     return nx
 

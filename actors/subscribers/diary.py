@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from actors.subscribers.place import NO_SLOT, travel_back, work_hex
+from actors.subscribers.place import NO_SLOT, airport_moment, travel_back, work_hex
 from actors.subscribers.state import (
     LIFE_CUT,
     LIFE_HERE,
@@ -125,8 +125,11 @@ def earliest_due(s, t, seed, i, sub, after_s):
     best = next_organic(s, t, seed, i, sub, after_s)
     if s.recharge_s[i] < best:
         best = np.int64(s.recharge_s[i])
-    if after_s <= s.travel_s[i] < best:
-        best = np.int64(s.travel_s[i])
+    if s.travel_s[i] != NEVER_S:
+        for k in range(4):
+            at = airport_moment(t, seed, sub, s.travel_s[i], k)
+            if after_s <= at < best:
+                best = at
     return best
 
 

@@ -34,6 +34,17 @@ def travel_back(t, seed, sub, travel_s):
     return travel_s + AT_AIRPORT_S + 2 * FLIGHT_S + np.int64(quantile(t.abroad_s, a))
 
 
+@kernel
+def airport_moment(t, seed, sub, travel_s, k):
+    """Return a moment of a journey, s: 0 at the airport, 1 take-off, 2 landed, 3 left it again."""
+    if k == 0:
+        return np.int64(travel_s)
+    if k == 1:
+        return np.int64(travel_s) + AT_AIRPORT_S
+    back = travel_back(t, seed, sub, travel_s)
+    return back if k == 2 else back + INBOUND_S
+
+
 @hot
 def work_hex(s, t, i):
     """Return the hex of a line's work place, or its home."""

@@ -7,9 +7,8 @@ arrays.  It must not hold state, nor hand anything to another role.
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -361,19 +360,89 @@ def compile_tables(
     return SubscriberTables(**parts)
 
 
-SubscriberTables = namedtuple(
-    "SubscriberTables",
-    "n_hex hex_work hex_leisure hex_mall hex_airport spot_cells spot_cum fence_kind dwell_s "
-    "region_shift_q start_quarter counts level kinds machine_class volume_q slice_kb group_q "
-    "data_group call_s missed visit_kind leisure mall_weekday mall_weekend work_start_q work_q "
-    "journey_day abroad_s ping_pong leave_day leave_factor_q silence_day silence_s "
-    "satisfaction_rest_q blocked_cost_q organic_share organic_delay_s need_tau_s spontaneous "
-    "organic_price_minor "
-    "organic_margin_minor shop_need wake_money wake_data_80 wake_data_100 month_minor "
-    "recharge_minor recharge_step_minor recharge_spread_q recharge_delay_s effects_q seen_q "
-    "fatigue_add_q fatigue_tau_s fatigue_w_q price_w_q need_w_q taste_w_q trust_w_q opt_out "
-    "horizon_ms answer_ms logit_q normal_q sensitivity_q decay case_id case_need case_b0_q "
-    "case_match_q case_relief_q case_annoy_q case_place case_service case_buys case_price_minor "
-    "case_margin_minor case_valid_ms channel_attention_q channel_speed_q channel_annoy_q "
-    "channel_cost_minor",
-)
+class SubscriberTables(NamedTuple):
+    """What the kernels of the subscribers read."""
+
+    n_hex: int
+    hex_work: np.ndarray
+    hex_leisure: np.ndarray
+    hex_mall: np.ndarray
+    hex_airport: np.ndarray
+    spot_cells: np.ndarray
+    spot_cum: np.ndarray
+    fence_kind: np.ndarray
+    dwell_s: np.ndarray
+    region_shift_q: np.ndarray
+    start_quarter: int
+    counts: np.ndarray
+    level: np.ndarray
+    kinds: np.ndarray
+    machine_class: int
+    volume_q: np.ndarray
+    slice_kb: np.ndarray
+    group_q: np.ndarray
+    data_group: np.ndarray
+    call_s: np.ndarray
+    missed: np.uint32
+    visit_kind: np.ndarray
+    leisure: np.uint32
+    mall_weekday: np.uint32
+    mall_weekend: np.uint32
+    work_start_q: int
+    work_q: int
+    journey_day: np.uint32
+    abroad_s: np.ndarray
+    ping_pong: int
+    leave_day: int
+    leave_factor_q: int
+    silence_day: np.uint32
+    silence_s: np.ndarray
+    satisfaction_rest_q: int
+    blocked_cost_q: int
+    organic_share: np.ndarray
+    organic_delay_s: np.ndarray
+    need_tau_s: np.ndarray
+    spontaneous: np.ndarray
+    organic_price_minor: np.ndarray
+    organic_margin_minor: np.ndarray
+    shop_need: np.uint32
+    wake_money: np.uint32
+    wake_data_80: np.uint32
+    wake_data_100: np.uint32
+    month_minor: np.ndarray
+    recharge_minor: np.ndarray
+    recharge_step_minor: int
+    recharge_spread_q: np.ndarray
+    recharge_delay_s: np.ndarray
+    effects_q: int
+    seen_q: int
+    fatigue_add_q: int
+    fatigue_tau_s: int
+    fatigue_w_q: int
+    price_w_q: int
+    need_w_q: int
+    taste_w_q: int
+    trust_w_q: int
+    opt_out: int
+    horizon_ms: int
+    answer_ms: np.ndarray
+    logit_q: np.ndarray
+    normal_q: np.ndarray
+    sensitivity_q: np.ndarray
+    decay: np.ndarray
+    case_id: np.ndarray
+    case_need: np.ndarray
+    case_b0_q: np.ndarray
+    case_match_q: np.ndarray
+    case_relief_q: np.ndarray
+    case_annoy_q: np.ndarray
+    case_place: np.ndarray
+    case_service: np.ndarray
+    case_buys: np.ndarray
+    case_price_minor: np.ndarray
+    case_margin_minor: np.ndarray
+    case_valid_ms: np.ndarray
+    channel_attention_q: np.ndarray
+    channel_speed_q: np.ndarray
+    channel_annoy_q: np.ndarray
+    channel_cost_minor: np.ndarray

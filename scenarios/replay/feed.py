@@ -46,7 +46,7 @@ def zone_of(name: str) -> tzinfo:
 
 
 def secret() -> bytes:
-    """Return the key of the pseudonyms: made once, kept in the user's cache, readable to no other."""
+    """Return the key of the pseudonyms: made once, kept in the cache, readable to no other."""
     path = cache_dir() / "pseudonyms.key"
     if not path.is_file():
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -78,7 +78,8 @@ def _refuse_leaving(pattern: str) -> None:
 
 
 def _input(spec: SourceSpec, path: Path, base: Path) -> InputFile:
-    shown = path.relative_to(base).as_posix()
+    # Names are bytes to the system; what is shown and written must be text.
+    shown = path.relative_to(base).as_posix().encode("utf-8", "replace").decode()
     subscriber = ""
     if spec.file_name:
         head, tail = spec.file_name.split("{id}")

@@ -218,12 +218,12 @@ def text_batches(
     """Give the rows of a text file."""
     skip = 0 if spec.columns else 1
     for block in blocks(file, spec, limits, on_bytes):
-        batch = _cut(spec, file, limits, names, block)
-        if skip and len(batch):
-            batch = _rest(batch, skip)
-            skip = 0
-        if len(batch):
-            yield batch
+        for batch in _cut(spec, file, limits, names, block):
+            if skip and len(batch):
+                batch = _rest(batch, skip)
+                skip = 0
+            if len(batch):
+                yield batch
 
 
 def _rest(batch: Batch, skip: int) -> Batch:
@@ -234,26 +234,45 @@ def _rest(batch: Batch, skip: int) -> Batch:
 
 def _cut(
     spec: SourceSpec, file: InputFile, limits: Limits, names: list[str], block: Block
-) -> Batch:
+) -> Iterator[Batch]:
+    """Give the rows of a block, so many at a time that their borders stay small."""
     data = np.frombuffer(block.data, np.uint8)
-    n_lines = block.data.count(b"\n")
-    begin = np.zeros((n_lines, len(names)), np.int32)
-    end = np.zeros((n_lines, len(names)), np.int32)
-    status = np.zeros(n_lines, np.uint8)
-    number = np.zeros(n_lines, np.int64)
-    out = np.zeros(3, np.int64)
-    tokenize(
-        data, len(data), ord(spec.delimiter), ord(spec.quote), limits.line_bytes, begin, end,
-        status, number, block.first_line, out,
-    )  # fmt: skip
-    if out[2] >= 0:
-        raise too_long(file, int(out[2]), limits)
-    n = int(out[1])
-    begin, end, status, number = begin[:n], end[:n], status[:n], number[:n]
+    room = min(limits.batch_rows, max(limits.borders // len(names), 1), len(data))
+    at, line = 0, block.first_line
+    while at < len(data):
+        begin = np.zeros((room, len(names)), np.int32)
+        end = np.zeros((room, len(names)), np.int32)
+        status = np.zeros(room, np.uint8)
+        number = np.zeros(room, np.int64)
+        out = np.zeros(4, np.int64)
+        tokenize(
+            data, at, len(data), ord(spec.delimiter), ord(spec.quote), limits.line_bytes,
+            begin, end, status, number, line, out,
+        )  # fmt: skip
+        lines, n, long, at = (int(value) for value in out)
+        if long >= 0:
+            raise too_long(file, long, limits)
+        line += lines
+        fields = (begin[:n], end[:n], status[:n], number[:n])
+        yield _batch(spec, file, names, block, fields, cut=block.cut and at >= len(data))
+
+
+def _batch(
+    spec: SourceSpec,
+    file: InputFile,
+    names: list[str],
+    block: Block,
+    fields: tuple[np.ndarray, ...],
+    *,
+    cut: bool,
+) -> Batch:
+    begin, end, status, number = fields
+    n = len(number)
+    data = np.frombuffer(block.data, np.uint8)
     reason = np.full(n, NO_REASON, np.uint8)
     for code, word in _REASON_OF.items():
         reason[status == code] = REASONS.index(word)
-    if block.cut and n:
+    if cut and n:
         reason[n - 1] = REASONS.index("unterminated")
     bad = reason != NO_REASON
     if bad.any():

@@ -73,7 +73,7 @@ def normalised(name: str, rule: IdRule) -> str:
 
 
 class Names:
-    """Distinct names in the order of their hash; memory is about 40 bytes and the name for each."""
+    """Distinct names in the order of their hash; memory is about 100 bytes for each."""
 
     def __init__(self, what: str, limit: int, secret: bytes) -> None:
         digest = hashlib.blake2b(secret, digest_size=16, person=b"replay-names").digest()

@@ -19,23 +19,25 @@ WINDOW = 15
 
 
 @kernel
-def tokenize(data, n_bytes, delimiter, quote, line_max, begin, end, status, number, first, out):
+def tokenize(data, at, n_bytes, delimiter, quote, line_max, begin, end, status, number, first, out):
     """Find the fields of each line; a quoted field ends in its line.
 
     Parameters
     ----------
     data : uint8; every line ends in LF, the last one at `n_bytes - 1`
+    at : byte to start at, the first of a line
     line_max : longest line, bytes
     begin, end : (rows, columns) int32, written: the bytes of each field, without quotes
     status : (rows,) uint8, written
     number : (rows,) int64, written: line number
     first : line number of the first line
-    out : (3,) int64, written: lines seen, rows written, line that is too long or -1
+    out : (4,) int64, written: lines seen, rows written, line that is too long or -1, and the byte
+        to go on at where `begin` has no room for more rows
     """
     n_columns = begin.shape[1]
-    at, row, line = 0, 0, first
+    row, line = 0, first
     out[2] = -1
-    while at < n_bytes:
+    while at < n_bytes and row < begin.shape[0]:
         stop = at
         while data[stop] != 10:
             stop += 1
@@ -53,6 +55,7 @@ def tokenize(data, n_bytes, delimiter, quote, line_max, begin, end, status, numb
         at = after
     out[0] = line - first
     out[1] = row
+    out[3] = at
 
 
 @kernel

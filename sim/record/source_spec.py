@@ -64,7 +64,9 @@ class Limits:
     block_bytes: int = 4 << 20
     """Bytes of text that are parsed at a time."""
     batch_rows: int = 1 << 16
-    """Rows of Parquet that are parsed at a time."""
+    """Rows that are parsed at a time."""
+    borders: int = 1 << 22
+    """Fields whose borders are held at a time: a wide header over short lines costs no memory."""
     files: int = 100_000
     """Most files of one source."""
     columns: int = 1_024
@@ -75,8 +77,8 @@ class Limits:
     """Most bytes of text for one compressed byte, once `ratio_from` bytes have come out."""
     ratio_from: int = 16 << 20
     """Below this size no ratio is judged, bytes."""
-    subscribers: int = 20_000_000
-    """Most subscriber ids (about 40 bytes of memory each, plus the id)."""
+    subscribers: int = 5_000_000
+    """Most subscriber ids; about 100 bytes of memory each."""
     cells: int = 2_000_000
     """Most cell keys."""
     days: int = 3_700

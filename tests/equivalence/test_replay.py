@@ -108,7 +108,8 @@ def test_recorded_use_replaces_drawn_use_of_bound_lines(plain: Run) -> None:
         )
     n = {(str(k), str(c)): int(v) for k, c, v in zip(table.kind, table.code, table.n, strict=True)}
     units = {
-        (str(k), str(c)): int(v) for k, c, v in zip(table.kind, table.code, table.units, strict=True)
+        (str(k), str(c)): int(v)
+        for k, c, v in zip(table.kind, table.code, table.units, strict=True)
     }
     outgoing = [r for r in rows if r["direction"] == "mo"]
     assert n["usage", "sms"] == sum(r["event_type"] == "sms" for r in outgoing)

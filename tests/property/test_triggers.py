@@ -40,7 +40,8 @@ def random_rows() -> Row:
         used_after=pick(0, 78, 79, 80, 81, 99, 100, 255), silent_days=pick(0, 1, 29, 30, 31, 400),
         today_before_kb=before_kb, today_after_kb=before_kb + draw.integers(0, 500_000, N),
         norm_mb=pick(0, 1, 100, 160, 200, 300), fence=draw.integers(-1, 20, N),
-        fence_kind=draw.integers(-1, 3, N), failures=draw.integers(0, 7, N),
+        fence_kind=draw.integers(-1, 3, N), landed=draw.integers(0, 2, N),
+        failures=draw.integers(0, 7, N),
         failures_s=draw.integers(0, 7_200, N), value=np.arange(N),
     )  # fmt: skip
 
@@ -77,7 +78,7 @@ def hits() -> dict[str, np.ndarray]:
                 rows.charged_minor[k], rows.balance_before_minor[k], rows.balance_after_minor[k],
                 rows.result[k], rows.used_before[k], rows.used_after[k], rows.silent_days[k],
                 rows.today_before_kb[k], rows.today_after_kb[k], rows.norm_mb[k], rows.fence[k],
-                rows.fence_kind[k], rows.failures[k], rows.failures_s[k], rows.value[k],
+                rows.fence_kind[k], rows.landed[k], rows.failures[k], rows.failures_s[k], rows.value[k],
             )  # fmt: skip
             for signal in range(n_signals):
                 n = dispatch(signal, row, signal, k, options, out, n)

@@ -348,6 +348,22 @@ def test_f12_links_that_leave(tmp_path):
         read(folder)
 
 
+def test_a_wide_header_over_short_lines(tmp_path):
+    """A thousand columns and a million lines of one letter: refused, in little memory."""
+    wide = ",".join([*HEADER, *(f"x{i}" for i in range(1_000))]) + "\n"
+    folder = put(tmp_path / "in", wide.encode() + b"y\n" * 1_000_000)
+    with pytest.raises(ScenarioError, match="too_few_fields"):
+        read(folder, ignore=["*"])
+
+
+def test_a_name_that_is_no_text(tmp_path):
+    """Bytes that are not UTF-8 in a file name are shown as something else."""
+    folder = write_csv(tmp_path / "in", GOOD)
+    os.rename(folder / "events.csv", os.fsencode(folder) + b"/ev\xff.csv")
+    spool = read(folder)
+    assert spool.counts["applied"] == 2_000 and "ev?" in spool.manifest["files"][0]["file"]
+
+
 def test_one_file_per_subscriber(tmp_path):
     """The id stands in the file name, which is masked wherever it is shown."""
     folder = tmp_path / "in"

@@ -41,6 +41,7 @@ class Row(NamedTuple):
     today_before_kb, today_after_kb : data of the day without and with this row, kB
     norm_mb : the line's own norm of daily data, MB
     fence, fence_kind : geofence of a dwell, 0 mall, 1 airport, 2 shop
+    landed : 1 where the visit began with the first event after being abroad
     failures, failures_s : failed uses in the window, and its age, s
     value : what the trigger reports
     """
@@ -62,6 +63,7 @@ class Row(NamedTuple):
     norm_mb: Any
     fence: Any
     fence_kind: Any
+    landed: Any
     failures: Any
     failures_s: Any
     value: Any

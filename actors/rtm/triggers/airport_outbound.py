@@ -12,5 +12,5 @@ class AirportOutbound(Params):
 
 @trigger("airport_outbound", on="dwell", params=AirportOutbound)
 def fires(row, p):
-    """Fire once a visit; a phone that was silent for a day has come from abroad."""
-    return (row.fence_kind == 1) & (row.silent_days < 1)
+    """Fire once a visit; a phone that comes from abroad or from silence has landed."""
+    return (row.fence_kind == 1) & (row.landed == 0) & (row.silent_days < 1)
