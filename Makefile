@@ -35,8 +35,8 @@ check: setup  ## format, lint, types, import contracts, repository rules, quick 
 soak: setup  ## the long suites: many seeds, many shuffles; takes hours
 	@HYPOTHESIS_PROFILE=soak $(PYTEST) --timeout 0 -m "soak"
 
-golden: setup  ## recompute tests/golden/*.json; commit them alone and say what moved and why
-	@$(PYTEST) tests/golden --regenerate
+golden: setup  ## write anew what is generated and committed: the JSON Schema of the scenario file
+	@$(PYTEST) tests/unit/test_schema_scenario.py --regenerate
 
 bench: setup  ## measure speed, memory and start time
 	@if $(BIN)/twin bench --help >/dev/null 2>&1; then $(BIN)/twin bench; \

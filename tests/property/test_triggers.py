@@ -78,7 +78,8 @@ def hits() -> dict[str, np.ndarray]:
                 rows.charged_minor[k], rows.balance_before_minor[k], rows.balance_after_minor[k],
                 rows.result[k], rows.used_before[k], rows.used_after[k], rows.silent_days[k],
                 rows.today_before_kb[k], rows.today_after_kb[k], rows.norm_mb[k], rows.fence[k],
-                rows.fence_kind[k], rows.landed[k], rows.failures[k], rows.failures_s[k], rows.value[k],
+                rows.fence_kind[k], rows.landed[k], rows.failures[k], rows.failures_s[k],
+                rows.value[k],
             )  # fmt: skip
             for signal in range(n_signals):
                 n = dispatch(signal, row, signal, k, options, out, n)
