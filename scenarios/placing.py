@@ -11,16 +11,37 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import psutil
 
 from actors.billing.actor import BillingActor
 from actors.rtm.actor import RtmActor
 from actors.subscribers.actor import SubscriberActor
-from scenarios.world import World
+from scenarios.world import World, n_joining
 from sim.control.timeline import Entry
 from sim.core.actor import Actor
 from sim.core.errors import ScenarioError
 from sim.core.partition import assign_hosts, make_partitions
 from sim.runtime.embedded import EmbeddedRuntime, Runtime
+
+LINE_BYTES = 175
+"""Memory that a line takes: state, pools and what building it needs for a moment."""
+FIXED_BYTES = 600 << 20
+"""Memory of a run without lines."""
+
+
+def check_fits(scenario: Any) -> None:
+    """Refuse a population whose state cannot fit into the memory that is free, before building."""
+    lines = scenario.population.subscribers + n_joining(scenario)
+    free = psutil.virtual_memory().available
+    wanted = FIXED_BYTES + lines * LINE_BYTES
+    if wanted > free:
+        most = max(int((free - FIXED_BYTES) / LINE_BYTES / 1.001), 0)
+        raise ScenarioError(
+            "the population does not fit into memory",
+            path="population.subscribers",
+            found=f"{lines:,} lines, which want {wanted / 2**30:.1f} GiB",
+            expected=f"at most about {most:,} lines: {free / 2**30:.1f} GiB are free",
+        )
 
 
 def make_runtime(world: World, scenario: Any) -> tuple[Runtime, int, int]:

@@ -6,7 +6,9 @@ checkpoints and its resumption.  It must not know what a tick does.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import threading
 import time
@@ -21,7 +23,7 @@ from actors.metrics import ALL_METRICS
 from scenarios.equilibrium import equilibrium
 from scenarios.folders import Run, finished, open_folder, run_name
 from scenarios.outputs import decode_map, geography_tables, recorded_tables, run_context
-from scenarios.placing import make_runtime, timeline_entries
+from scenarios.placing import check_fits, make_runtime, timeline_entries
 from scenarios.saving import Saver, identity_of
 from scenarios.world import World, build_world, digest_stride, load_geography
 from sim.control.timeline import Timeline
@@ -32,6 +34,7 @@ from sim.record.recorder import Recorder
 from sim.runtime.coordinator import Loop
 from sim.runtime.embedded import Runtime
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ATTEMPTS_MAX = 3
 """Times that the same tick may lose a host before the run stops."""
 RAY_CHECKPOINT_S = 120.0
@@ -72,6 +75,7 @@ def run(
     if watch:
         known = loaded.model.record.watch
         loaded = loaded.with_(**{"record.watch": sorted({*known, *watch})})
+    check_fits(loaded.model)
     job = _Job(loaded, progress, stop_at_ms=stop_at_ms, live=live, on_tick=on_tick, feed=feed)
     done = finished(loaded, out, runs_dir, feed) if resume else None
     if done is not None:
@@ -81,6 +85,15 @@ def run(
         return job.run(folder, resume=resume)
     except Interrupted:
         raise
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            folder.failed(error, job.manifest_now("failed"))
+            raise
+        folder.interrupted(job.manifest_now("interrupted"))
+        raise LimitError(
+            f"the disk is full: {shutil.disk_usage(folder.path).free:,} bytes are free; make room "
+            f"and go on with --resume ({folder.path})"
+        ) from error
     except BaseException as error:
         folder.failed(error, job.manifest_now("failed"))
         error.run_folder = folder.path  # type: ignore[attr-defined]  # read by the command line
