@@ -131,6 +131,8 @@ class Columns:
         stride, phase : only rows with `key % stride == phase` are summed
         """
         total = 0
+        wanted = _rows_of(keys, stride, phase)
+        keys = keys[wanted]
         for f in self.schema.fields:
             if f.transient:
                 continue
@@ -142,8 +144,10 @@ class Columns:
             )
             for name, lane in lanes:
                 code = np.uint64(name_id(f"{self.schema.name}.{name}"))
-                values = lane if not f.named or self.ids is None else self.ids[lane]
-                total += int(_digest(code, keys, _as_int(values), stride, phase))
+                values = lane[wanted]
+                if f.named and self.ids is not None:
+                    values = self.ids[values]
+                total += int(_digest(code, keys, _as_int(values)))
         return total & 0xFFFFFFFFFFFFFFFF
 
     def digest_rows(self, n: int, ids: np.ndarray) -> int:
@@ -160,14 +164,21 @@ def _as_int(lane: np.ndarray) -> np.ndarray:
     return lane if lane.dtype.kind in "iu" else lane.view(f"i{lane.dtype.itemsize}")
 
 
+def _rows_of(keys: np.ndarray, stride: int, phase: int) -> slice | np.ndarray:
+    """Return the rows whose key has the phase; for consecutive keys a slice, which costs nothing."""
+    if stride <= 1 or len(keys) == 0:
+        return slice(None)
+    if keys[-1] - keys[0] == len(keys) - 1:
+        return slice(int((phase - keys[0]) % stride), None, stride)
+    return np.flatnonzero(keys % stride == phase)
+
+
 @kernel
-def _digest(code, keys, values, stride, phase):
+def _digest(code, keys, values):
     """Sum the row hashes of one column; zeros count nothing, so an empty lane is invisible."""
     total = np.uint64(0)
     salt = mix64(code)
     for i in range(keys.shape[0]):
-        if stride > 1 and keys[i] % stride != phase:
-            continue
         value = np.int64(values[i])
         if value != 0:
             total += mix64(mix64(np.uint64(keys[i]) ^ salt) ^ np.uint64(value))
