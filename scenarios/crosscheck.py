@@ -23,6 +23,8 @@ from sim.core.errors import Problem, nearest
 
 PARTITIONED_ROLES = ("subscribers", "billing", "rtm")
 GLOBAL_ROLES = ("cells", "channels")
+CELLS_LIMIT = 1_000_000
+"""Radio cells of a network: the largest number that `geography.cells_max` may be."""
 _FENCES_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -93,6 +95,26 @@ def the_name_is_no_path(context: Context) -> list[Problem]:
     if context.model.scenario[0].isalnum():
         return []
     return [context.problem(("scenario",), "not a name", expected="a letter or digit first")]
+
+
+@needs("population", "geography")
+def the_network_is_no_larger_than_its_limit(context: Context) -> list[Problem]:
+    """Where `cells_max` is null, what is represented asks for no more cells than it may name."""
+    geography, population = context.model.geography, context.model.population
+    if geography.cells_max is not None:
+        return []
+    lines = population.represents or population.subscribers
+    cells = round(lines / 1e6 * geography.sites_per_million) * geography.sectors
+    if cells <= CELLS_LIMIT:
+        return []
+    most = CELLS_LIMIT * 1_000_000 // (geography.sites_per_million * geography.sectors)
+    return [
+        context.problem(
+            ("geography", "cells_max"),
+            f"the network does not fit: {cells:,} cells for {lines:,} lines",
+            expected=f"at most {CELLS_LIMIT:,} cells: a cells_max, or at most {most:,} lines",
+        )
+    ]
 
 
 @needs("clock")

@@ -139,7 +139,7 @@ class RecordParams(Params):
     )
     watch: tuple[int, ...] = Field(default=(), description="lines kept besides the sample")
     digest_stride: int = Field(
-        default=0, ge=0, description="per tick, digest one line in so many; 0: about 20,000 lines"
+        default=0, ge=0, description="per tick, digest one line in so many; 0: about 4,000 lines"
     )
 
 

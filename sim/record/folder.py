@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
@@ -29,6 +30,8 @@ MANIFEST_FILE = "manifest.json"
 CHECKSUMS_FILE = "checksums.json"
 CHECKPOINTS = "checkpoints"
 PARTS = "parts"
+PAGES = ("report.html",)
+"""Files that `twin report` makes anew from the results: they may change in a complete run."""
 
 STATUS_INTERVAL_S = 0.5
 """Shortest time between two writings of the status: at most twice a second."""
@@ -205,9 +208,15 @@ class RunFolder:
         document = {**known, "status": status}
         if error is not None:
             document["error"] = error
-        self.write_json(MANIFEST_FILE, document)
-        self._finish_status(status, error)
-        self._release()
+        # The disk that stopped the run may be too full to say so: the lock goes all the same, and
+        # the folder then looks like that of a killed run, which can be resumed too.
+        try:
+            self.write_json(MANIFEST_FILE, document)
+            self._finish_status(status, error)
+        except OSError as full:
+            logging.getLogger(__name__).warning("%s: state %s not told: %s", path, status, full)
+        finally:
+            self._release()
         return self.path
 
     def _release(self) -> None:
@@ -280,6 +289,8 @@ def _claim(part: Path, final: Path) -> bool:
         part.mkdir()
     except FileExistsError:
         return False
+    except OSError as error:
+        raise _not_writable(part, error) from None
     if final.exists():
         part.rmdir()
         return False
@@ -294,6 +305,13 @@ def _make_parent(parent: Path) -> None:
             "the folder of runs cannot be made", file=parent, found=error.strerror,
             expected="a folder that can be written",
         ) from None  # fmt: skip
+
+
+def _not_writable(part: Path, error: OSError) -> ScenarioError:
+    return ScenarioError(
+        "the run folder cannot be made or written", file=part, found=error.strerror,
+        expected="a folder that can be written",
+    )  # fmt: skip
 
 
 def _taken(parent: Path, name: str, *, exact: bool) -> ScenarioError:
@@ -316,7 +334,10 @@ def _taken(parent: Path, name: str, *, exact: bool) -> ScenarioError:
 def _take_lock(part: Path) -> int:
     # Record locks (lockf), not flock: they belong to the process, so that worker processes which
     # were forked from it and outlive a kill -9 do not hold the folder.
-    lock = os.open(part / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        lock = os.open(part / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _not_writable(part, error) from None
     try:
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -365,12 +386,16 @@ def plain(obj: Any) -> Any:
 
 def _write_atomic(path: Path, data: bytes, *, sync: bool) -> None:
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temp.open("wb") as handle:
-        handle.write(data)
-        if sync:
-            handle.flush()
-            os.fsync(handle.fileno())
-    os.replace(temp, path)
+    try:
+        with temp.open("wb") as handle:
+            handle.write(data)
+            if sync:
+                handle.flush()
+                os.fsync(handle.fileno())
+        os.replace(temp, path)
+    except OSError:
+        temp.unlink(missing_ok=True)
+        raise
 
 
 def _sync_folder(path: Path) -> None:
@@ -388,7 +413,7 @@ def _checksums(root: Path) -> dict[str, dict[str, Any]]:
         name = path.relative_to(root).as_posix()
         if not path.is_file() or path.name.startswith(".") or name.startswith(CHECKPOINTS + "/"):
             continue
-        if name in (STATUS_FILE, CHECKSUMS_FILE):
+        if name in (STATUS_FILE, CHECKSUMS_FILE, *PAGES):
             continue
         with path.open("rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()

@@ -134,6 +134,7 @@ def _cell_rows(
     names: list[str] = []
     rows: list[tuple[str, int, float, float]] = []
     problems: list[Problem] = []
+    seen: set[tuple[str, int]] = set()
     for block in blocks(file, spec, limits):
         for i, fields in enumerate(
             csv.reader(block.data.decode().splitlines(), delimiter=spec.delimiter)
@@ -158,9 +159,16 @@ def _cell_rows(
                     Problem("not a cell", file=file.shown, line=line, path="cells",
                             expected="key, latitude, longitude, and an ISO date if told")
                 )  # fmt: skip
-                if len(problems) >= 100:
-                    return rows, problems
+            elif row[:2] in seen:
+                problems.append(
+                    Problem("the cell stands twice", file=file.shown, line=line, path="cells",
+                            found=row[0][:60], expected="one row for each key and first day")
+                )  # fmt: skip
+            if len(problems) >= 100:
+                return rows, problems
+            if row is None or row[:2] in seen:
                 continue
+            seen.add(row[:2])
             rows.append(row)
             if len(rows) > limits.cells:
                 raise LimitError(f"{file.shown}: more than {limits.cells} cells")
