@@ -165,7 +165,7 @@ def _as_int(lane: np.ndarray) -> np.ndarray:
 
 
 def _rows_of(keys: np.ndarray, stride: int, phase: int) -> slice | np.ndarray:
-    """Return the rows whose key has the phase; for consecutive keys a slice, which costs nothing."""
+    """Return the rows whose key has the phase; of consecutive keys as a slice, at no cost."""
     if stride <= 1 or len(keys) == 0:
         return slice(None)
     if keys[-1] - keys[0] == len(keys) - 1:

@@ -66,8 +66,10 @@ def _write(path: Path, value: dict[str, Any]) -> dict[str, Any]:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         free = shutil.disk_usage(path.parent).free
+        wanted = sum(array.nbytes for array in flatten(value).values())
         raise LimitError(
-            f"checkpoint {path} could not be written ({error.strerror}); {free} bytes are free. "
+            f"checkpoint {path} could not be written ({error.strerror}): {wanted:,} bytes are "
+            f"wanted and {free:,} are free. "
             "The checkpoint before it is intact: make room and go on with --resume"
         ) from error
     temporary.rename(path)
@@ -130,14 +132,16 @@ def _verify(path: Path) -> tuple[dict[str, Any] | None, str]:
         if hashlib.sha256(text.encode()).hexdigest() != sealed["seal"]:
             return None, "its manifest is damaged"
         content = json.loads(text)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        parts = [(str(p["file"]), int(p["bytes"]), str(p["sha256"])) for p in content["parts"]]
+        content = {**content, "run": dict(content["run"]), "tick": int(content["tick"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return None, f"its manifest cannot be read ({type(error).__name__})"
-    for part in content["parts"]:
-        file = path / part["file"]
+    for name, n_bytes, seal in parts:
+        file = path / name
         if not file.is_file():
-            return None, f"{part['file']} is missing"
-        if file.stat().st_size != part["bytes"] or _sha256(file) != part["sha256"]:
-            return None, f"{part['file']} is damaged"
+            return None, f"{name} is missing"
+        if file.stat().st_size != n_bytes or _sha256(file) != seal:
+            return None, f"{name} is damaged"
     return content, ""
 
 
