@@ -17,7 +17,7 @@ import shapely
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
-from sim.core.errors import Problem, nearest
+from sim.core.errors import LimitError, Problem, nearest
 
 FENCE_KINDS = ("mall", "airport", "shop")
 
@@ -26,6 +26,9 @@ PROBLEMS_MAX = 100
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 """Largest file that is read, bytes: far above any country, far below memory."""
+
+CORNERS_MAX = 200_000
+"""Corners of one fence: forty times a detailed airfield; each is asked for every position."""
 
 FENCE_AREA_KM2_MAX = 10_000.0
 """Largest fence, km2: anything larger is a region drawn by mistake, or swapped coordinates."""
@@ -95,6 +98,9 @@ def read_fences(path: Path, problems: list[Problem]) -> list[Fence]:
             Problem(f"not JSON: {error.msg}", file=str(path), line=error.lineno, expected="GeoJSON")
         )
         return []
+    except ValueError as error:  # a number of thousands of digits
+        problems.append(Problem(f"not JSON: {error}", file=str(path), expected="GeoJSON"))
+        return []
     except RecursionError:
         problems.append(Problem("nested too deeply", file=str(path), expected="GeoJSON"))
         return []
@@ -122,12 +128,13 @@ def read_fences(path: Path, problems: list[Problem]) -> list[Fence]:
 
 def _fence(path: Path, i: int, feature: Any, problems: list[Problem]) -> Fence | None:
     """Return one checked feature, or None with its problems noted."""
-    where = f"features[{i}]"
+    where, title = f"features[{i}]", ""
     before = len(problems)
 
     def wrong(message: str, key: str, found: object, expected: str) -> None:
         at = f"{where}.{key}"
-        note(problems, Problem(message, str(path), None, at, repr(found)[:120], expected))
+        told = f"fence {title!r}: {message}" if title else message
+        note(problems, Problem(told, str(path), None, at, repr(found)[:120], expected))
 
     properties = feature.get("properties") if isinstance(feature, dict) else None
     if not isinstance(properties, dict):
@@ -138,13 +145,15 @@ def _fence(path: Path, i: int, feature: Any, problems: list[Problem]) -> Fence |
     if not isinstance(name, str) or not name.strip():
         close = nearest("name", [key for key in properties if key != "name"])
         wrong("missing name", "properties.name", close or name, "a text")
+    else:
+        title = name.strip()[:60]
     if kind not in FENCE_KINDS:
         wrong("unknown kind", "properties.kind", kind, one_of(str(kind), FENCE_KINDS))
     if not isinstance(iata, str) or len(iata) not in (0, 3):
         wrong("not an IATA code", "properties.iata", iata, "three letters")
     if not isinstance(levels, int) or isinstance(levels, bool) or not 1 <= levels <= 200:
         wrong("not a number of storeys", "properties.levels", levels, "a whole number, 1 to 200")
-    polygon = _polygon(feature.get("geometry"), wrong)
+    polygon = _polygon(feature.get("geometry"), wrong, title or where)
     if polygon is None or len(problems) > before:
         return None
     return Fence(
@@ -157,8 +166,11 @@ def _fence(path: Path, i: int, feature: Any, problems: list[Problem]) -> Fence |
     )
 
 
-def _polygon(geometry: Any, wrong: Any) -> BaseGeometry | None:
-    """Return a valid polygon in degrees, or None after calling `wrong`."""
+def _polygon(geometry: Any, wrong: Any, title: str) -> BaseGeometry | None:
+    """Return a valid polygon in degrees, or None after calling `wrong`.
+
+    Raises `LimitError` where there are more corners than a fence may have.
+    """
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if kind not in ("Polygon", "MultiPolygon"):
         wrong("not a polygon", "geometry.type", kind, "Polygon or MultiPolygon")
@@ -167,13 +179,23 @@ def _polygon(geometry: Any, wrong: Any) -> BaseGeometry | None:
     parts = [parts] if kind == "Polygon" else parts
     try:
         rings = [np.asarray(ring, dtype=np.float64)[:, :2] for part in parts for ring in part]
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         wrong("broken coordinates", "geometry.coordinates", parts, "rings of [lon, lat]")
         return None
     if not rings or any(len(ring) < 4 for ring in rings):
         wrong("ring too short", "geometry.coordinates", parts, "at least 4 positions in a ring")
         return None
+    corners = sum(len(ring) for ring in rings)
+    if corners > CORNERS_MAX:
+        raise LimitError(
+            f"the fence {title!r} has {corners:,} corners, at most {CORNERS_MAX:,}: simplify it"
+        )
     for ring in rings:
+        inside = (np.abs(ring[:, 0]) <= 180) & (np.abs(ring[:, 1]) <= 85)
+        if not inside.all():
+            bad = ring[~inside][0].tolist()
+            wrong("position out of range", "geometry.coordinates", bad, "[lon, lat] in degrees")
+            return None
         if not np.array_equal(ring[0], ring[-1]):
             wrong(
                 "ring not closed",
@@ -182,12 +204,8 @@ def _polygon(geometry: Any, wrong: Any) -> BaseGeometry | None:
                 f"the first position again, {ring[0].tolist()}",
             )
             return None
-        inside = (np.abs(ring[:, 0]) <= 180) & (np.abs(ring[:, 1]) <= 85)
-        if not inside.all():
-            bad = ring[~inside][0].tolist()
-            wrong("position out of range", "geometry.coordinates", bad, "[lon, lat] in degrees")
-            return None
-    polygon = shapely.force_2d(shape(geometry))
+    drawn = shapely.force_2d(shape(geometry))
+    polygon = drawn if drawn.is_valid and kind == "MultiPolygon" else _unwrapped(drawn)
     if not polygon.is_valid:
         reason = shapely.is_valid_reason(polygon)
         wrong("polygon is not valid", "geometry", reason, "rings that do not cross themselves")
@@ -202,7 +220,29 @@ def _polygon(geometry: Any, wrong: Any) -> BaseGeometry | None:
             f"over 0 and at most {FENCE_AREA_KM2_MAX:g} km2",
         )
         return None
-    return polygon
+    return cut_at_180(polygon)
+
+
+def _unwrapped(polygon: BaseGeometry) -> BaseGeometry:
+    """Return a polygon that crosses 180 degrees with longitudes that go on past 180."""
+    west, _, east, _ = polygon.bounds
+    if east - west <= 180:
+        return polygon
+    return shapely.transform(polygon, lambda xy: xy + np.where(xy[:, :1] < 0, [360.0, 0.0], 0.0))
+
+
+def cut_at_180(polygon: BaseGeometry) -> BaseGeometry:
+    """Return a polygon cut in two at 180 degrees, as RFC 7946 asks, where it goes past it."""
+    west, _, east, _ = polygon.bounds
+    if west >= -180 and east <= 180:
+        return polygon
+    if west < -180:
+        polygon = shapely.transform(polygon, lambda xy: xy + [360.0, 0.0])
+    near = polygon.intersection(shapely.box(-180, -90, 180, 90))
+    far = polygon.intersection(shapely.box(180, -90, 540, 90))
+    far = shapely.transform(far, lambda xy: xy - [360.0, 0.0])
+    parts = [part for side in (near, far) for part in shapely.get_parts(side)]
+    return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
 
 
 def polygon_dict(polygon: BaseGeometry) -> dict[str, Any]:

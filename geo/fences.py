@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from geo import bands, hexgrid, people, randomness
-from geo.fence_file import Fence
+from geo.fence_file import Fence, cut_at_180
 from geo.geography import FENCE_AIRPORT, FENCE_MALL, FENCE_SHOP
 from geo.io import DATA_DIR, Folder
 from geo.params import GeoParams
@@ -51,7 +51,16 @@ class FenceTable:
 def local_metres(polygon: BaseGeometry, lat: float, lon: float) -> BaseGeometry:
     """Return a polygon in metres east and north of a position."""
     scale = bands.KM_PER_DEG * 1000.0 * np.array([np.cos(np.radians(lat)), 1.0])
-    return shapely.transform(polygon, lambda xy: (xy - np.array([lon, lat])) * scale)
+
+    def metres(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        off = xy - np.array([lon, lat])
+        off[:, 0] -= 360.0 * np.sign(off[:, 0]) * (np.abs(off[:, 0]) > 180.0)
+        return off * scale
+
+    moved = shapely.transform(polygon, metres)
+    # What is cut in two at 180 degrees is one piece again.
+    across = polygon.bounds[2] - polygon.bounds[0] > 180.0
+    return shapely.union_all(shapely.get_parts(moved)) if across else moved
 
 
 def from_metres(polygon: BaseGeometry, lat: float, lon: float) -> BaseGeometry:
@@ -245,7 +254,7 @@ def leak_shares(
         lat, lon = float(table.lat[f]), float(table.lon[f])
         fence = local_metres(table.polygons[f], lat, lon)
         grown = fence.buffer(leak_m, quad_segs=4)
-        cells = hexgrid.cover(from_metres(grown, lat, lon), resolution)
+        cells = hexgrid.cover(cut_at_180(from_metres(grown, lat, lon)), resolution)
         rows = np.searchsorted(hex_ids, cells)
         rows = np.minimum(rows, len(hex_ids) - 1)
         for row in rows[hex_ids[rows] == cells].tolist():

@@ -5,8 +5,10 @@ and even-odd ray casting, compiled, for the coordinates of recorded data. Holes 
 are just more rings, and where fences overlap the smallest one wins. It must not know cells, people
 or dwell times.
 
-Exactness: every position off the border gets the answer of shapely's `contains`; a position within
-rounding (1e-12 degree, 0.1 micrometre) of the border may get either. The H3 cover in
+Exactness: every position off the border gets the answer of shapely's `contains`. Of the border, the
+edges to the south and to the west belong to a fence, those to the north and to the east do not, so
+that of two fences side by side each position has one; within rounding (1e-12 degree, 0.1
+micrometre) of a slanted edge a position may get either. The H3 cover in
 `Geography.fence_hex_ids` is coarser: a superset of the fence, too large by up to one cell diameter.
 """
 

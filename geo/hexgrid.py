@@ -26,11 +26,21 @@ def hex_area_m2(resolution: int) -> float:
 
 def disk(lat: float, lon: float, radius_km: float, resolution: int) -> NDArray[np.uint64]:
     """Return the cells whose grid distance covers a circle; the centre cell comes always."""
-    spacing_km = np.sqrt(hex_area_m2(resolution) * 2.0 / np.sqrt(3.0)) / 1000.0
-    # Centres k rings away are at least k x 0.87 spacings off; H3 cells vary by up to 1.3 in size.
-    rings = int(np.ceil(radius_km / (spacing_km * 0.75)))
+    rings = int(_rings(np.float64(radius_km), resolution))
     centre = h3n.latlng_to_cell(lat, lon, resolution)
     return np.asarray(h3n.grid_disk(centre, rings), dtype=np.uint64)
+
+
+def disk_size(radius_km: NDArray[np.float64], resolution: int) -> NDArray[np.int64]:
+    """Return how many cells `disk` gives for each of (n,) radii, pentagons apart."""
+    rings = _rings(radius_km, resolution).astype(np.int64)
+    return 3 * rings * (rings + 1) + 1
+
+
+def _rings(radius_km: NDArray[np.float64] | np.float64, resolution: int) -> NDArray[np.float64]:
+    spacing_km = np.sqrt(hex_area_m2(resolution) * 2.0 / np.sqrt(3.0)) / 1000.0
+    # Centres k rings away are at least k x 0.87 spacings off; H3 cells vary by up to 1.3 in size.
+    return np.ceil(np.asarray(radius_km) / (spacing_km * 0.75))
 
 
 def centres(cells: NDArray[np.uint64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -23,6 +23,8 @@ from sim.core.errors import Problem, ScenarioError, nearest
 DATA_DIR = Path(__file__).parent / "data"
 POSITION_KINDS = ("mast", "pixel", "estimate")
 PLACE_COLUMNS = ("name", "lat", "lon", "population", "region", "utc_offset_h")
+TERRITORY_MARGIN_DEG = 3.0
+"""Latitude around the places in which towers and fences may stand, degrees: 330 km."""
 TOWER_COLUMNS = ("lat", "lon", "position_kind")
 
 
@@ -98,6 +100,8 @@ def read_folder(path: Path) -> Folder:
             )
         )
     fences = read_fences(path / "fences.geojson", problems)
+    if place_rows:
+        _check_inside(path, place_rows, towers, fences, problems)
     sources = _read_sources(path, problems, warnings)
     if problems:
         raise ScenarioError.collect(problems)
@@ -118,6 +122,50 @@ def read_folder(path: Path) -> Folder:
         sources=tuple(sources),
         warnings=tuple(warnings),
     )
+
+
+def _check_inside(
+    folder: Path,
+    places: list[tuple[str, float, float, int, str, int]],
+    towers: list[tuple[int, dict[str, str]]],
+    fences: list[Fence],
+    problems: list[Problem],
+) -> None:
+    """Note towers and fences that lie outside the rectangle of the places and its surroundings."""
+    lats, lons = [row[1] for row in places], [row[2] for row in places]
+    south, north = min(lats) - TERRITORY_MARGIN_DEG, max(lats) + TERRITORY_MARGIN_DEG
+    # A degree of longitude is short in the north; 4 is its factor at 75 degrees.
+    west, east = min(lons) - 4 * TERRITORY_MARGIN_DEG, max(lons) + 4 * TERRITORY_MARGIN_DEG
+
+    def inside(lat: float, lon: float) -> bool:
+        return south <= lat <= north and any(west <= lon + k <= east for k in (-360, 0, 360))
+
+    def outside(file: str, line: int | None, path: str, lat: float, lon: float) -> None:
+        hint = "; are latitude and longitude swapped?" if inside(lon, lat) else ""
+        note(
+            problems,
+            Problem(
+                f"outside the territory{hint}",
+                file=str(folder / file),
+                line=line,
+                path=path,
+                found=f"latitude {lat:g}, longitude {lon:g}",
+                expected=f"latitude {south:.1f} to {north:.1f}, longitude {west:.1f} to {east:.1f},"
+                " around the places",
+            ),
+        )
+
+    for line, row in towers:
+        try:
+            lat, lon = float(row["lat"]), float(row["lon"])
+        except ValueError:
+            continue
+        if abs(lat) <= 85 and abs(lon) <= 180 and not inside(lat, lon):
+            outside("towers.csv", line, "lat", lat, lon)
+    for fence in fences:
+        point = fence.polygon.representative_point()
+        if not inside(point.y, point.x):
+            outside("fences.geojson", None, f"fence {fence.name!r}", point.y, point.x)
 
 
 def _read_table(
@@ -301,6 +349,9 @@ def _read_sources(
         entries = json.loads(text)
     except json.JSONDecodeError as error:
         problems.append(Problem(f"not JSON: {error.msg}", file=str(path), line=error.lineno))
+        return []
+    except (ValueError, RecursionError) as error:  # thousands of digits, thousands of brackets
+        problems.append(Problem(f"not JSON: {error}", file=str(path)))
         return []
     good: list[dict[str, str]] = []
     for i, entry in enumerate(entries if isinstance(entries, list) else [entries]):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from geo import bands, hexgrid, randomness
 from geo.io import Folder
+from sim.core.errors import LimitError
 
 TOWN_RADIUS_KM = 0.6
 TOWN_RADIUS_EXPONENT = 0.45
@@ -38,6 +39,9 @@ TOWER_PULL_KM = 1.5
 TOWER_PULL_NEAREST = 16
 """Recorded towers raise density by sqrt(1 + sum of exp(-(d / 1.5 km)^2)) over the nearest 16:
 networks are built where people are; 79 % of residents live within 2 km of a pixel (C)."""
+
+HEXES_MAX = 4_000_000
+"""Hexes of all places together: Russia has 1.3 million at resolution 9, 8.4 million at 10."""
 
 AIRPORT_JOBS_PER_KM2 = 400.0
 """Staff per km2 of airfield: 1,200 at a 3 km2 airport (A)."""
@@ -128,6 +132,7 @@ def _disks(
     folder: Folder, resolution: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float64]]:
     """Return (cell, place, distance in km) for every cell within R of every place."""
+    _require_few(folder, resolution)
     cells, places, distances = [], [], []
     for i in range(len(folder.place_names)):
         if folder.place_people[i] <= 0:
@@ -145,6 +150,17 @@ def _disks(
         places.append(np.full(int(inside.sum()), i))
         distances.append(km[inside])
     return np.concatenate(cells), np.concatenate(places), np.concatenate(distances)
+
+
+def _require_few(folder: Folder, resolution: int) -> None:
+    """Raise `LimitError` where the disks of all places have more hexes than can be built."""
+    radius = town_radius_km(folder.place_people[folder.place_people > 0])
+    wanted = int(hexgrid.disk_size(radius, resolution).sum())
+    if wanted > HEXES_MAX:
+        raise LimitError(
+            f"geography.resolution {resolution} makes about {wanted:,} hexes of {folder.path.name},"
+            f" at most {HEXES_MAX:,} can be built: choose {resolution - 1} or less"
+        )
 
 
 def apportion(

@@ -66,6 +66,9 @@ AIRPORT_INSTALLATION_M2 = 500_000.0
 """A quarter of an airfield is terminal side, with one installation per 0.5 km2, at least two."""
 
 
+INT32_MAX = 2**31 - 1
+
+
 @dataclasses.dataclass(frozen=True)
 class Network:
     """Sites and cells; columns as in `geo.geography.Geography`.
@@ -146,8 +149,9 @@ def lay_out(
             np.int16
         ),
         cell_rat=cell_rat.astype(np.uint8),
-        cell_capacity_kbps=np.maximum(np.rint(capacity * factor), 1).astype(np.int32),
-        cell_voice_channels=np.rint(voice * factor).astype(np.int32),
+        # A mall drawn as large as a town merges more installations than 32 bits hold kbit/s.
+        cell_capacity_kbps=np.clip(np.rint(capacity * factor), 1, INT32_MAX).astype(np.int32),
+        cell_voice_channels=np.minimum(np.rint(voice * factor), INT32_MAX).astype(np.int32),
         cell_fence=np.concatenate([np.full(len(lat) * params.sectors, -1), fence_of]).astype(
             np.int32
         ),

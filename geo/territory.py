@@ -182,7 +182,7 @@ def _build(params: GeoParams, path: Path, subscribers_represented: int, seed: in
         data_used=datasets.data_used(folder, synthetic_malls=params.malls_per_100k > 0),
         warnings=(
             *folder.warnings,
-            *_small_fences(table, params.resolution),
+            *_odd_fences(table, params.resolution, len(hexes.ids)),
             *detection.undetectable(fence_ix, table),
         ),
         **columns,
@@ -291,15 +291,21 @@ def nearest_hex(
     return np.maximum(near[:, 0], 0)
 
 
-def _small_fences(table: fences.FenceTable, resolution: int) -> list[str]:
-    """Return a warning about fences smaller than a hex: their hex says little about them."""
-    small = int((table.area_m2 < hexgrid.hex_area_m2(resolution)).sum())
-    if not small:
-        return []
-    return [
-        f"{small} of {len(table)} fences are smaller than a hex of resolution {resolution}; the "
-        "inside of a fence is a spot of its own, so people are still told apart"
+def _odd_fences(table: fences.FenceTable, resolution: int, n_hex: int) -> list[str]:
+    """Return warnings about fences smaller than a hex, or larger than all hexes together."""
+    one = hexgrid.hex_area_m2(resolution)
+    small = int((table.area_m2 < one).sum())
+    told = [
+        f"the fence {table.name[f]!r} spans about {round(table.area_m2[f] / one):,} hexes of "
+        f"resolution {resolution}, and the territory has only {n_hex:,}"
+        for f in np.flatnonzero(table.area_m2 > one * n_hex).tolist()
     ]
+    if small:
+        told.append(
+            f"{small} of {len(table)} fences are smaller than a hex of resolution {resolution}; "
+            "the inside of a fence is a spot of its own, so people are still told apart"
+        )
+    return told
 
 
 def summary(geography: Geography) -> dict[str, int]:

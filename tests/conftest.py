@@ -1,10 +1,14 @@
-"""What every test shares: marks by folder, hypothesis profiles, the switch for goldens."""
+"""What every test shares: marks, hypothesis profiles, the switch for goldens, faults told."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import faults
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,12 +26,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in tests/bench, and keep all that starts Ray in one worker."""
+    """Mark tests/bench, keep all that starts Ray in one worker, note the rows of faults."""
     for item in items:
+        for mark in item.iter_markers("fault"):
+            for row in mark.args:
+                if row not in faults.ROWS:
+                    raise pytest.UsageError(f"{item.nodeid}: no row {row!r} in tests/faults.py")
+                item.user_properties.append(("fault", row))
         if ROOT / "tests" / "bench" in item.path.parents:
             item.add_marker("bench")
         if item.get_closest_marker("ray"):
             item.add_marker(pytest.mark.xdist_group("ray"))
+
+
+def _fault_outcomes(reporter: Any) -> Iterator[tuple[str, bool]]:
+    """Give (row, passed) of every marked test that ran, those of other workers included."""
+    for category, passed in (
+        ("passed", True), ("xpassed", True), ("failed", False), ("error", False), ("xfailed", False)
+    ):  # fmt: skip
+        for report in reporter.stats.get(category, ()):
+            for name, row in getattr(report, "user_properties", ()):
+                if name == "fault":
+                    yield row, passed
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say how many rows of the fault list the run showed; after a whole suite, which it did not."""
+    outcomes = list(_fault_outcomes(terminalreporter))
+    if not outcomes:
+        return
+    handled, unhandled = faults.tally(outcomes)
+    line = f"faults: handled {len(handled)}/{len(faults.ROWS)}"
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS and not config.option.keyword
+    if whole and unhandled:
+        line += "; not handled: " + ", ".join(unhandled)
+    terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

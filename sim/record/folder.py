@@ -110,8 +110,12 @@ class RunFolder:
 
     def complete(self) -> Path:
         """Remove parts, write checksums, rename, release the lock; return the final path."""
-        for rest in self.path.rglob(".*.tmp"):
-            rest.unlink(missing_ok=True)
+        # Files, and whole folders of checkpoints, that a kill or a full disk left half written.
+        for rest in sorted(self.path.rglob(".*.tmp")):
+            if rest.is_dir():
+                shutil.rmtree(rest, ignore_errors=True)
+            else:
+                rest.unlink(missing_ok=True)
         shutil.rmtree(self.path / PARTS, ignore_errors=True)
         self._finish_status("complete")
         self.write_json(CHECKSUMS_FILE, _checksums(self.path))

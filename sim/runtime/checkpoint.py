@@ -134,7 +134,9 @@ def _verify(path: Path) -> tuple[dict[str, Any] | None, str]:
         content = json.loads(text)
         parts = [(str(p["file"]), int(p["bytes"]), str(p["sha256"])) for p in content["parts"]]
         content = {**content, "run": dict(content["run"]), "tick": int(content["tick"])}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+    ) as error:  # fmt: skip
         return None, f"its manifest cannot be read ({type(error).__name__})"
     for name, n_bytes, seal in parts:
         file = path / name

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import random
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +73,13 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def replay(events: Path, out: Path, **options: Any) -> Run:
+def replay(events: Path, out: Path, *, resume: bool = False, **options: Any) -> Run:
     """Replay a file on a small city."""
     loaded = load("city_day").with_(
         subscribers=1_000, seed=3, **{"population.donor_days": 0, "record.sample": 1.0, **options}
     )
     feed = open_feed(events, "standard")
-    return run(feed.scenario(loaded, days=None), out=out, feed=feed)
+    return run(feed.scenario(loaded, days=None), out=out, feed=feed, resume=resume)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,7 @@ def test_recorded_use_replaces_drawn_use_of_bound_lines(plain: Run) -> None:
     assert not any(kind == "usage" and code == "voice_offnet" for kind, code in n)
 
 
+@pytest.mark.fault("E1", "E3")
 def test_duplicates_and_disorder_change_nothing(plain: Run, tmp_path: Path) -> None:
     """Shuffled within a minute and with 5 % of rows doubled, the run is the same run."""
     rng = random.Random(5)
@@ -134,6 +138,40 @@ def test_duplicates_and_disorder_change_nothing(plain: Run, tmp_path: Path) -> N
     assert told["rows_read"] == len(doubled)
     assert told["reasons"]["duplicate"] == N_ROWS // 20
     assert told["applied"] == N_ROWS
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from scenarios import load
+from scenarios.replay.feed import open_feed
+from scenarios.runner import run
+loaded = load("city_day").with_(subscribers=1_000, seed=3, **{
+    "population.donor_days": 0, "record.sample": 1.0, "placement.checkpoint_s": 0.01})
+feed = open_feed(Path(sys.argv[1]), "standard")
+def kill(index, outcome, runtime):
+    if index == 22:
+        os.kill(os.getpid(), signal.SIGKILL)
+run(feed.scenario(loaded, days=None), out=Path(sys.argv[2]), feed=feed, on_tick=kill)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault("E12")
+def test_a_killed_replay_goes_on_and_applies_every_row_once(
+    plain: Run, tmp_path: Path, root: Path
+) -> None:
+    """SIGKILL at tick 22, after checkpoints; resumed, digest and counts are as without it."""
+    events = write(tmp_path / "events.csv", recorded_rows())
+    code = subprocess.run(
+        [sys.executable, "-c", KILLED, str(events), str(tmp_path / "run")], cwd=root, check=False
+    ).returncode
+    assert code == -signal.SIGKILL
+    assert list((tmp_path / "run.part" / "checkpoints").glob("tick-*"))
+    done = replay(events, tmp_path / "run", resume=True)
+    assert done.manifest["state_digest"] == plain.manifest["state_digest"]
+    assert done.kpis["funnel"] == plain.kpis["funnel"]
+    assert done.manifest["replay"]["applied"] == N_ROWS
 
 
 def test_partitions_and_interruption_change_nothing(plain: Run, tmp_path: Path) -> None:

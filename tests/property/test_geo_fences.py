@@ -2,6 +2,7 @@
 
 import h3
 import numpy as np
+import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +35,7 @@ def by_shapely(polygons, lat, lon):
     return out
 
 
+@pytest.mark.fault("I3")
 def test_locate_agrees_with_shapely_on_twenty_thousand_points():
     """Holes, parts and spikes: every random point gets shapely's answer."""
     polygons = [HOLED, TWO, STAR]
@@ -88,6 +90,7 @@ def test_locate_agrees_with_shapely_on_any_star(angles, radius, lat, lon, seed):
     )
 
 
+@pytest.mark.fault("I6")
 def test_overlaps_go_to_the_smallest_and_nonsense_to_nobody():
     """A shop in a mall wins over the mall; NaN and positions off the globe are outside."""
     mall, shop = shapely.box(10.0, 50.0, 10.1, 50.1), shapely.box(10.04, 50.04, 10.05, 50.05)

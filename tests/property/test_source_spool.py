@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ GOOD = rows(300, days=1, seed=9)
 DATA = text_of(GOOD).encode()
 
 
+@pytest.mark.fault("E1", "E3")
 @settings(max_examples=20)
 @given(
     st.integers(0, 2**32 - 1), st.integers(0, 30), st.booleans(), st.integers(16, 400)
@@ -56,6 +58,7 @@ def test_order_copies_and_format_leave_no_trace(seed, n_copies, parquet, piece_r
             assert (joined[column][order] == whole[column][told]).all()
 
 
+@pytest.mark.fault("F4")
 @settings(max_examples=60)
 @given(
     st.lists(
@@ -96,6 +99,7 @@ def test_damaged_files_are_refused_or_accounted_for(mutations):
         assert len(read_rows["key"]) == spool.counts["applied"]
 
 
+@pytest.mark.fault("F9")
 @settings(max_examples=40)
 @given(st.integers(0, 2**16), st.integers(0, 255), st.booleans())
 def test_damaged_parquet_is_refused_or_accounted_for(at, value, cut):

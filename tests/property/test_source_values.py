@@ -6,6 +6,7 @@ import zoneinfo
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -81,6 +82,7 @@ ZONES = [
 ]
 
 
+@pytest.mark.fault("E5")
 @given(
     st.sampled_from(ZONES),
     st.one_of(
@@ -108,6 +110,7 @@ def test_local_times_are_those_of_the_zone(zone, wall, later):
         assert utc[0] == (stamps[-1] if later else stamps[0]) * 1_000
 
 
+@pytest.mark.fault("E4")
 @given(
     st.lists(st.tuples(st.integers(0, 5_000), st.booleans()), max_size=80),
     st.integers(0, 1_000),
@@ -145,6 +148,7 @@ def test_names_are_kept_once_and_ranked_by_bytes(names, cut):
     assert rank[np.searchsorted(known, hashes)].tolist() == list(range(len(ranked)))
 
 
+@pytest.mark.fault("F7")
 @given(st.from_regex(r"[0-9]{10}", fullmatch=True))
 def test_spellings_of_a_number_are_one(national):
     """International, with a trunk prefix, with signs, national: one form, reached at once."""

@@ -67,6 +67,7 @@ def test_a_checkpoint_gives_back_what_was_saved(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["tick-00000005"]
 
 
+@pytest.mark.fault("C9")
 def test_the_newest_three_are_kept(tmp_path: Path) -> None:
     """Older ones make room only after the new one is in place."""
     for tick in range(5):
@@ -74,6 +75,7 @@ def test_the_newest_three_are_kept(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"tick-0000000{k}" for k in (2, 3, 4)]
 
 
+@pytest.mark.fault("C2")
 @pytest.mark.parametrize("victim", ["lines-0000000004.npz", "rest.npz", "checkpoint.json"])
 def test_a_damaged_checkpoint_is_left_out_for_the_one_before(tmp_path: Path, victim: str) -> None:
     """One flipped bit in any file is found, told, and the older checkpoint is taken."""
@@ -85,6 +87,7 @@ def test_a_damaged_checkpoint_is_left_out_for_the_one_before(tmp_path: Path, vic
     assert len(warnings) == 1 and "tick-00000002" in warnings[0]
 
 
+@pytest.mark.fault("C1", "C3")
 @pytest.mark.parametrize("how", ["missing", "short", "manifest"])
 def test_a_checkpoint_that_was_not_finished_is_left_out(tmp_path: Path, how: str) -> None:
     """A part that is missing or short, or a manifest that never came: not a checkpoint."""
@@ -101,6 +104,7 @@ def test_a_checkpoint_that_was_not_finished_is_left_out(tmp_path: Path, how: str
     assert tick == 1 and len(warnings) == 1
 
 
+@pytest.mark.fault("C3")
 def test_every_bit_of_the_manifest_counts(tmp_path: Path) -> None:
     """A byte of the manifest flipped anywhere is noticed, or changes nothing that is read."""
     path = save(tmp_path, 2) / checkpoint.MANIFEST
@@ -115,6 +119,7 @@ def test_every_bit_of_the_manifest_counts(tmp_path: Path) -> None:
         assert tick == 2 and json.loads(path.read_text())["content"] == json.loads(text)["content"]
 
 
+@pytest.mark.fault("C4")
 def test_where_all_are_damaged_the_error_tells_why(tmp_path: Path) -> None:
     """`ScenarioError` with the defect of each, and what to do."""
     for tick in (1, 2):
@@ -127,6 +132,7 @@ def test_where_all_are_damaged_the_error_tells_why(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "nowhere", run=RUN)
 
 
+@pytest.mark.fault("C10")
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     """The error names what differs; nothing older is tried in its place."""
     save(tmp_path, 1)

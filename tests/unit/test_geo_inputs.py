@@ -61,6 +61,7 @@ def test_a_good_folder_reads_with_bom_and_blank_lines(tmp_path):
     assert folder.fences[0].levels == 3
 
 
+@pytest.mark.fault("I6", "I9")
 @pytest.mark.parametrize(
     ("row", "column"),
     [
@@ -134,6 +135,7 @@ def test_not_utf8_names_the_line(tmp_path):
 BOW = [[[10.0, 50.0], [10.01, 50.01], [10.01, 50.0], [10.0, 50.01], [10.0, 50.0]]]
 
 
+@pytest.mark.fault("I1", "I2")
 @pytest.mark.parametrize(
     ("fences", "message", "path"),
     [

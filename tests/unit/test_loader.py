@@ -78,6 +78,7 @@ def test_options_of_triggers_are_written_out(tmp_path: Path):
     assert load(path).catalogue.offers["thing"].when == {"allowance_used": default}
 
 
+@pytest.mark.fault("G1")
 def test_a_misspelt_key_is_named_with_line_and_nearest(tmp_path: Path):
     """G1: `subscribrs: 10` gives the line of the key and `subscribers`."""
     [told] = problems(write(tmp_path, MINIMAL + "population:\n  subscribrs: 10\n"))
@@ -86,12 +87,14 @@ def test_a_misspelt_key_is_named_with_line_and_nearest(tmp_path: Path):
     )
 
 
+@pytest.mark.fault("G2")
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path):
     """G2: both lines are told."""
     [told] = problems(write(tmp_path, MINIMAL + "seed: 5\nclock: {days: 1}\nseed: 7\n"))
     assert ":5: the key 'seed' stands twice" in told and "line 3" in told
 
 
+@pytest.mark.fault("G4", "G8")
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -137,6 +140,7 @@ def test_a_wrong_value_is_told_with_place_unit_and_range(text: str, words: str, 
     assert "tiny.yaml:3: " in told[0] and words in told[0]
 
 
+@pytest.mark.fault("G3")
 def test_words_mean_what_they_say(tmp_path: Path):
     """G3: `NO` is a text, `1e6` a million, an unquoted date a date."""
     text = MINIMAL + "title: NO\nquestion: 18:00\nclock: {start: 2026-03-06T00:00}\nseed: 012\n"
@@ -158,6 +162,7 @@ def test_extends_merges_deeply_and_replaces_lists(tmp_path: Path):
     assert load(write(tmp_path, "extends: city_day\nscenario: x\n")).model.money.currency == "KZT"
 
 
+@pytest.mark.fault("G7", "F12")
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -190,6 +195,7 @@ def test_a_long_chain_of_extends_is_refused(tmp_path: Path):
     assert load(tmp_path / "s15.yaml").name == "tiny"
 
 
+@pytest.mark.fault("G9")
 def test_all_faults_of_all_files_are_told_in_order(tmp_path: Path):
     """G9: thirteen faults in a scenario, its base and two offers, by file and line."""
     write(tmp_path, "scenario: base\ngeography: {folder: astana, resolution: 99}\nclok: {}\n"
@@ -220,6 +226,7 @@ def test_all_faults_of_all_files_are_told_in_order(tmp_path: Path):
         assert lines == sorted(lines)
 
 
+@pytest.mark.fault("G8")
 def test_references_of_entries_are_told_together(tmp_path: Path):
     """G8: unknown trigger, unknown channel, a quest nobody can do, a channel without throughput."""
     write(tmp_path / "cat/offers",
@@ -236,6 +243,7 @@ def test_references_of_entries_are_told_together(tmp_path: Path):
         assert words in text
 
 
+@pytest.mark.fault("F12")
 def test_names_of_a_folder_clash_loudly_and_cannot_leave_it(tmp_path: Path):
     """A name that is shipped, a file named otherwise, a link that leads out."""
     path = write(tmp_path, MINIMAL + "catalog: {folder: cat}\n")
@@ -272,6 +280,7 @@ def test_mappings_by_need_keep_their_other_defaults(tmp_path: Path):
     assert len(shares) == 6 and shares["data"] == 0.5 and shares["money"] == 0.05
 
 
+@pytest.mark.fault("G10")
 def test_legal_extremes_load(tmp_path: Path):
     """G10: no offers, one line, one tick, no control group."""
     text = MINIMAL + (

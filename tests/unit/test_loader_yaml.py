@@ -27,6 +27,7 @@ def read(text: str | bytes) -> object:
     return plain(parse_yaml(data, file="x.yaml"))
 
 
+@pytest.mark.fault("G3")
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -45,6 +46,7 @@ def test_a_plain_scalar_is_what_the_core_schema_says(text: str, value: object):
     assert got == {"key": value} and type(got["key"]) is type(value)  # pyright: ignore[reportIndexIssue] - a mapping
 
 
+@pytest.mark.fault("G5", "G6")
 @pytest.mark.parametrize(
     ("text", "words", "line"),
     [
@@ -79,6 +81,7 @@ def test_what_is_not_one_plain_document_is_refused(text: bytes, words: str, line
     assert caught.value.problems[0].line == line
 
 
+@pytest.mark.fault("G5")
 @pytest.mark.parametrize(
     "text",
     [

@@ -74,6 +74,7 @@ def test_an_explicit_name_in_use_is_an_error(tmp_path):
         RunFolder.create(tmp_path, "y", exact=True)
 
 
+@pytest.mark.fault("C7")
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     """A file stands where the folder of runs should be."""
     (tmp_path / "runs").write_text("")

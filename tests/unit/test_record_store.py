@@ -65,6 +65,7 @@ def test_a_query_sees_this_run_alone(tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
+@pytest.mark.fault("C8")
 def test_a_damaged_file_is_named(tmp_path):
     """Cut off, replaced, or gone: the message says which one."""
     path = made_run(tmp_path).path
@@ -80,6 +81,7 @@ def test_a_damaged_file_is_named(tmp_path):
         open_run(path)
 
 
+@pytest.mark.fault("C8")
 def test_a_changed_byte_is_found_by_verify(tmp_path):
     """The size is the same, the checksum is not."""
     path = made_run(tmp_path).path

@@ -49,6 +49,7 @@ def test_e0_a_good_file_is_applied_whole(tmp_path):
     assert whole["ts_ms"][at] == told.astype("timedelta64[ms]").astype(int)
 
 
+@pytest.mark.fault("E1")
 @pytest.mark.parametrize("where", ["near", "far", "end"])
 def test_e1_rows_that_come_twice_are_applied_once(tmp_path, where):
     """Five rows of a hundred doubled: the digest is that of the file without."""
@@ -63,6 +64,7 @@ def test_e1_rows_that_come_twice_are_applied_once(tmp_path, where):
     assert spool.digest == read(write_csv(tmp_path / "a", GOOD)).digest
 
 
+@pytest.mark.fault("E2")
 def test_e2_one_id_with_two_contents_is_a_conflict(tmp_path):
     """The first stays; the other, with its line, is in the quarantine."""
     i = next(i for i, row in enumerate(GOOD) if row[4] == "pay")
@@ -77,6 +79,7 @@ def test_e2_one_id_with_two_contents_is_a_conflict(tmp_path):
     ]
 
 
+@pytest.mark.fault("E3")
 def test_e3_order_within_the_bound_does_not_matter(tmp_path):
     """A shuffle by less than `late_max_s` gives the digest of the sorted file."""
     rng = np.random.default_rng(3)
@@ -88,6 +91,7 @@ def test_e3_order_within_the_bound_does_not_matter(tmp_path):
     assert spool.digest == read(write_csv(tmp_path / "a", GOOD)).digest
 
 
+@pytest.mark.fault("E4")
 @pytest.mark.parametrize("ids", [True, False], ids=["with_ids", "without_ids"])
 def test_e4_later_than_the_bound_is_left_out(tmp_path, ids):
     """Ten rows that lie a day back are late; the others are untouched, even where one row lies
@@ -105,6 +109,7 @@ def test_e4_later_than_the_bound_is_left_out(tmp_path, ids):
     assert spool.digest == read(write_csv(tmp_path / "a", kept), **how).digest
 
 
+@pytest.mark.fault("E5")
 def test_e5_no_zone_is_refused_with_the_first_row(tmp_path):
     """A value without an offset, where every value must have its own, is refused with its line."""
     folder = write_csv(tmp_path / "in", GOOD)
@@ -112,6 +117,7 @@ def test_e5_no_zone_is_refused_with_the_first_row(tmp_path):
         read(folder, event_time={"column": "start", "zone": "own"})
 
 
+@pytest.mark.fault("E5")
 @pytest.mark.parametrize(
     ("local", "rule", "word"),
     [("2024-10-27 02:30:00", "repeated_hour", "twice"),
@@ -130,6 +136,7 @@ def test_e5_summer_time(tmp_path, local, rule, word):
     assert spool.counts["reasons"] == {rule: 1} and balanced(spool)
 
 
+@pytest.mark.fault("E5")
 def test_e5_a_clock_two_hours_off_is_put_right(tmp_path):
     """`offset_s` moves a source to where the true one is."""
     off = [[*r[:3], str(np.datetime64(r[3]) - np.timedelta64(2, "h")), *r[4:]] for r in GOOD]
@@ -137,6 +144,7 @@ def test_e5_a_clock_two_hours_off_is_put_right(tmp_path):
     assert spool.digest == read(write_csv(tmp_path / "a", GOOD)).digest
 
 
+@pytest.mark.fault("E6")
 @pytest.mark.parametrize("unknown", ["quarantined", "refused", "admitted"])
 def test_e6_unknown_numbers(tmp_path, unknown):
     """Ids outside the population are left out and counted, or admitted where nobody says who."""
@@ -155,6 +163,7 @@ def test_e6_unknown_numbers(tmp_path, unknown):
         assert spool.n_subscribers == len(everyone) - 1
 
 
+@pytest.mark.fault("E7")
 @pytest.mark.parametrize(
     ("format", "factor", "found"),
     [("epoch_s", 1_000, "year"), ("epoch_ms", 1, "1970"), ("epoch_s", 10, "2511")],
@@ -170,6 +179,7 @@ def test_e7_a_wrong_unit_of_time_is_refused(tmp_path, format, factor, found):
         assert right.counts["applied"] == 2_000
 
 
+@pytest.mark.fault("E8")
 @pytest.mark.parametrize("what", ["folder", "bytes", "header", "all_bad", "missing"])
 def test_e8_nothing_there_is_refused(tmp_path, what):
     """An empty folder, an empty file, a header alone, rows that are all bad."""
@@ -198,6 +208,7 @@ def test_e9_a_gap_is_reported(tmp_path, days):
     assert gap["expected_rows"] > 50
 
 
+@pytest.mark.fault("E10")
 @pytest.mark.parametrize("change", ["append", "truncate", "replace", "remove"])
 def test_e10_a_file_that_changes_while_it_is_read(tmp_path, change):
     """Ends with exit 2, and no spool is left."""
@@ -223,6 +234,7 @@ def test_e10_a_file_that_changes_while_it_is_read(tmp_path, change):
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
+@pytest.mark.fault("E11")
 def test_e11_a_line_without_end_is_refused(tmp_path):
     """A file without line ends is refused at the limit, and is not read whole."""
     folder = write_csv(tmp_path / "in", GOOD[:100])
@@ -232,6 +244,7 @@ def test_e11_a_line_without_end_is_refused(tmp_path):
         read(folder)
 
 
+@pytest.mark.fault("E11")
 def test_e11_an_hour_that_does_not_fit_is_split(tmp_path):
     """Small limits everywhere: many blocks, flushes and split hours give the same digest."""
     folder = write_csv(tmp_path / "in", GOOD)
@@ -255,6 +268,7 @@ print(spool.counts["applied"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrs
 """
 
 
+@pytest.mark.fault("E11")
 @pytest.mark.slow
 def test_e11_memory_does_not_follow_the_file(tmp_path, root):
     """80 MB of rows are read within 300 MiB above an idle process (1 GB: 260 MiB measured)."""
@@ -273,6 +287,7 @@ def test_e11_memory_does_not_follow_the_file(tmp_path, root):
     assert int(n) == 800_000 and int(kib) < 300 * 1_024
 
 
+@pytest.mark.fault("E12")
 def test_e12_a_killed_reading_leaves_nothing_that_counts(tmp_path):
     """A `.part` of a killed reading is made anew; a whole spool is opened and not made again."""
     folder = write_csv(tmp_path / "in", GOOD)

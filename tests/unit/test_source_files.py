@@ -57,6 +57,7 @@ F1 = {
 }
 
 
+@pytest.mark.fault("F1")
 @pytest.mark.parametrize("how", list(F1))
 def test_f1_a_good_file_written_otherwise(tmp_path, digest, how):
     """BOM, CRLF, blank lines, quoted fields: the same rows."""
@@ -64,6 +65,7 @@ def test_f1_a_good_file_written_otherwise(tmp_path, digest, how):
     assert spool.digest == digest and spool.counts["quarantined"] == 0
 
 
+@pytest.mark.fault("F1")
 def test_f1_gzip_and_many_files(tmp_path, digest):
     """Packed, in two members, and cut into files whose numbers have no leading zeros."""
     half = len(GOOD) // 2
@@ -76,6 +78,7 @@ def test_f1_gzip_and_many_files(tmp_path, digest):
     assert read(tmp_path / "parts").digest == digest
 
 
+@pytest.mark.fault("F1")
 def test_f1_doubled_quotes_are_one(tmp_path):
     """An id with a quote in it is the same id in CSV and in Parquet."""
     table = [[*row[:9], 'a "b", c'] for row in GOOD]
@@ -88,6 +91,7 @@ def test_f1_doubled_quotes_are_one(tmp_path):
 CYRILLIC = TEXT.replace(",c7\n", ",Кызыл\n")
 
 
+@pytest.mark.fault("F2")
 def test_f2_another_encoding_is_refused_and_can_be_set(tmp_path):
     """cp1251 and UTF-16 name the byte and the key; with the key they are the same rows."""
     whole = read(put(tmp_path / "utf8", CYRILLIC.encode())).digest
@@ -109,6 +113,7 @@ F3 = {
 }
 
 
+@pytest.mark.fault("F3")
 @pytest.mark.parametrize("how", list(F3))
 def test_f3_another_dialect_is_refused_with_the_likely_one(tmp_path, how):
     """The message says what to set."""
@@ -118,6 +123,7 @@ def test_f3_another_dialect_is_refused_with_the_likely_one(tmp_path, how):
     assert hint in str(caught.value)
 
 
+@pytest.mark.fault("F3")
 def test_f3_decimal_comma(tmp_path, digest):
     """Refused with the key to set; with it, the same rows."""
     table = [[*r[:7], r[7].replace(".", ","), r[8].replace(".", ","), r[9]] for r in GOOD]
@@ -142,6 +148,7 @@ F4 = {
 }
 
 
+@pytest.mark.fault("F4")
 @pytest.mark.parametrize("reason", list(F4))
 def test_f4_a_broken_row_is_left_out_with_its_line(tmp_path, digest, reason):
     """The row alone; its line and reason are told, the other rows are the same."""
@@ -154,6 +161,7 @@ def test_f4_a_broken_row_is_left_out_with_its_line(tmp_path, digest, reason):
     assert (row["line"], row["reason"], row["file"]) == (101, reason, "events.csv")
 
 
+@pytest.mark.fault("F4")
 def test_f4_more_than_a_share_is_refused(tmp_path):
     """One row in a hundred passes, more end with exit 2 and the first of each reason."""
     lines = TEXT.splitlines(keepends=True)
@@ -173,6 +181,7 @@ F5 = {
 }
 
 
+@pytest.mark.fault("F5")
 @pytest.mark.parametrize("how", list(F5))
 def test_f5_columns(tmp_path, how):
     """Missing, twice, unknown, another case: refused with the nearest name."""
@@ -190,6 +199,7 @@ def test_f5_unknown_columns_can_be_declared(tmp_path):
     assert read(folder, ignore=["colour"]).digest == read(folder, ignore=["*"]).digest
 
 
+@pytest.mark.fault("F6")
 @pytest.mark.parametrize("cut", [1, 2, 30], ids=["line_end", "in_a_value", "in_the_row"])
 def test_f6_a_file_that_is_cut(tmp_path, cut):
     """A last line without its end is suspect, however whole it looks."""
@@ -198,6 +208,7 @@ def test_f6_a_file_that_is_cut(tmp_path, cut):
     assert spool.digest == read(write_csv(tmp_path / "a", GOOD[:-1])).digest
 
 
+@pytest.mark.fault("F7")
 def test_f7_numbers_that_are_names(tmp_path):
     """Leading zeros stay; with the rule four spellings of a number are one subscriber."""
     spellings = ["007701{}", "+7701{}", "8701{}", "7701{}", "+7 (701) {}"]
@@ -220,6 +231,7 @@ def test_f7_numbers_that_are_names(tmp_path):
     assert read(folder, top=rule).digest == one.digest
 
 
+@pytest.mark.fault("F8")
 @pytest.mark.parametrize("what", ["ratio", "size", "cut", "damaged"])
 def test_f8_gzip(tmp_path, what):
     """A bomb hits a limit by ratio or by size; a cut or damaged file is refused."""
@@ -238,6 +250,7 @@ def test_f8_gzip(tmp_path, what):
     assert "events.csv.gz" in str(caught.value)
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize("what", ["truncated", "magic", "csv", "footer", "short"])
 def test_f9_parquet_that_is_broken(tmp_path, what):
     """Refused with the name of the file, before any row."""
@@ -253,6 +266,7 @@ def test_f9_parquet_that_is_broken(tmp_path, what):
         read(folder, **PARQUET)
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.parametrize("what", ["text", "less", "more"])
 def test_f10_parquet_that_drifts(tmp_path, what):
     """A second file with another type, or other columns, is refused before the first row."""
@@ -279,6 +293,7 @@ class _Opaque(pa.ExtensionType):
         return cls()
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize("what", ["pickle", "numpy", "extension", "binary", "list"])
 def test_f11_code_in_data(tmp_path, what):
     """Pickles, object arrays, extension types: refused, nothing of it is ever run."""
@@ -318,6 +333,7 @@ class Trap:
         return {"a": 1}
 
 
+@pytest.mark.fault("F12")
 @pytest.mark.parametrize(
     "pattern", ["../*.csv", "/etc/passwd", "a/../../*.csv", "~/x.csv", "C:/x.csv", "..\\x.csv"]
 )
@@ -335,6 +351,7 @@ def test_f12_paths_that_leave(tmp_path, pattern):
         load_mapping(path)
 
 
+@pytest.mark.fault("F12")
 def test_f12_links_that_leave(tmp_path):
     """A link to a file outside is refused; one to a file inside is that file."""
     write_csv(tmp_path / "out", GOOD)
