@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import namedtuple
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -51,6 +51,8 @@ class RtmWorld:
     enabled : False sees everything and decides nothing
     n_cases : use cases of the run
     case_ids : (256,) uint64, name id of each use case, for digests; 0 beyond
+    bound : (n,) int64 sorted lines that replay a recording
+    gaps_ms : spans of the recording without rows, which are nobody's silence
     """
 
     tables: RtmTables
@@ -59,6 +61,8 @@ class RtmWorld:
     enabled: bool
     n_cases: int
     case_ids: np.ndarray
+    bound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    gaps_ms: tuple[tuple[int, int], ...] = ()
 
 
 @functools.lru_cache(maxsize=8)
@@ -118,6 +122,18 @@ class RtmActor:
             )
             self._keep("Credit", {name: a[:n] for name, a in made.arrays.items()})
         self._run_quest(tick)
+        self._bridge_gaps(tick)
+
+    def _bridge_gaps(self, tick: Tick) -> None:
+        """Let the clock of silence stand still over gaps of a recording that end in this tick."""
+        for begin_ms, end_ms in self.world.gaps_ms:
+            if not tick.start_ms <= end_ms < tick.end_ms:
+                continue
+            low, high = np.searchsorted(self.world.bound, (self.first, self.first + self.columns.n))
+            rows = self.world.bound[low:high] - self.first
+            seen = self.columns["seen_s"][rows].astype(np.int64)
+            missed = np.maximum(end_ms // 1000 - np.maximum(seen, begin_ms // 1000), 0)
+            self.columns["seen_s"][rows] = seen + missed
 
     def on_slice(self, tick: Tick, part: Slice) -> None:
         """See the rows of a slice, then decide on every rule that was satisfied."""

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
@@ -159,7 +159,9 @@ class Feed:
         subscribers = dataclasses.replace(
             world.subscribers, bound=np.sort(self.line_of), bound_mask=self.mask
         )
-        return dataclasses.replace(world, subscribers=subscribers)
+        spans = merged((int(g["from_ms"]), int(g["to_ms"])) for g in self.spool.gaps)
+        engine = dataclasses.replace(world.rtm, bound=np.sort(self.line_of), gaps_ms=spans)
+        return dataclasses.replace(world, subscribers=subscribers, rtm=engine)
 
     def _after(self, end_ms: int | None) -> int:
         """Return the rows of the files, derived ones aside, at or after a moment."""
@@ -211,6 +213,17 @@ class Feed:
             if far[best] <= NEAR_KM**2:
                 out[k] = best
         return out
+
+
+def merged(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return the union of spans as spans that do not touch, sorted."""
+    out: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if out and begin <= out[-1][1]:
+            out[-1] = (out[-1][0], max(out[-1][1], end))
+        else:
+            out.append((begin, end))
+    return tuple(out)
 
 
 def open_feed(

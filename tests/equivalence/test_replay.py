@@ -190,3 +190,58 @@ def test_partitions_and_interruption_change_nothing(plain: Run, tmp_path: Path) 
     done = run(again, out=tmp_path / "run", feed=open_feed(events, "standard"), resume=True)
     assert done.manifest["state_digest"] == plain.manifest["state_digest"]
     assert np.isclose(done.manifest["events_total"], plain.manifest["events_total"])
+
+
+def steady_rows(days: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Return texts of 40 subscribers, one an hour, on the given days of three."""
+    rows = []
+    for day in days:
+        for hour in range(24):
+            for n in range(40):
+                rows.append(
+                    dict.fromkeys(COLUMNS, "")
+                    | {
+                        "event_id": f"{day}-{hour}-{n}",
+                        "source": "t",
+                        "event_type": "sms",
+                        "event_time": f"2026-03-{4 + day:02d}T{hour:02d}:{n:02d}:07+05:00",
+                        "subscriber_id": f"77{n:06d}",
+                        "direction": "mo",
+                        "counterpart_id": "78000001",
+                    }
+                )
+    return rows
+
+
+@pytest.mark.fault("E9")
+def test_a_gap_of_the_recording_is_nobodys_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a day missing from the files no absence trigger fires; taken for silence, it would.
+
+    Data, places and visits of the lines are drawn all the while, so they are switched off here.
+    """
+    events = write(tmp_path / "events.csv", steady_rows((0, 2)))
+    quiet = {f"subscribers.usage.{k}_per_day": 0 for k in ("data", "location", "visit", "voice")}
+    still = {
+        "subscribers.mobility.leisure_per_day": 0,
+        "subscribers.mobility.employed_share": 0,
+        "subscribers.leaving.silences_per_1000_month": 0,
+        "catalog.define.offers.return_gift.when": {"return_after_silence": {"days": 1}},
+        "rtm.capture.loss": 0,
+    }
+
+    def hits(out: Path) -> int:
+        loaded = load("city_day").with_(
+            subscribers=200, seed=3, **{"population.donor_days": 0, **quiet, **still}
+        )
+        feed = open_feed(events, "standard")
+        done = run(feed.scenario(loaded, days=None), out=out, feed=feed)
+        lines = set(done.manifest["replay"]["lines"])
+        rows = done.decisions()
+        return int(((rows["trigger"] == "return_after_silence") & rows["sub"].isin(lines)).sum())
+
+    assert open_feed(events, "standard").spool.gaps
+    assert hits(tmp_path / "bridged") == 0
+    monkeypatch.setattr("scenarios.replay.feed.merged", lambda spans: ())
+    assert hits(tmp_path / "taken") > 20
