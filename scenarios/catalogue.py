@@ -32,6 +32,9 @@ from sim.core.errors import Problem, ScenarioError, nearest
 ENTRIES_MAX = 2_000
 """Most entries of one kind: use cases are 16-bit indices, and a decision over 900 is the target."""
 
+TESTS = "tests"
+"""Folder in which `twin new` puts the test of an entry: no kind of entry, and no mistake."""
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -171,7 +174,7 @@ class Selection:
         sub = folder / kind.folder
         names = [p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
         if kind.folder == "tariffs":  # told once, not once a kind
-            for name in sorted(set(names) - set(KINDS)):
+            for name in sorted(set(names) - set(KINDS) - {TESTS}):
                 if close := nearest(name, KINDS):
                     self.problems.append(
                         Problem(

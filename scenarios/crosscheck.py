@@ -312,6 +312,20 @@ def _near(context: Context, path: Loc, entry: TimelineEntry) -> list[Problem]:
     return [context.problem(path, message, expected=f"`lat,lon`, or a fence: {some}")]
 
 
+@needs("catalog")
+def one_quest_at_a_time(context: Context) -> list[Problem]:
+    """The engine follows one quest in this version."""
+    quests = sorted(context.catalogue.quests)
+    if len(quests) < 2:
+        return []
+    return [
+        context.problem(
+            ("catalog", "quests"), "more than one quest", found=", ".join(quests),
+            expected="one quest: a line's progress is kept for one at a time",
+        )
+    ]  # fmt: skip
+
+
 @needs("catalog", "geography")
 def quest_steps_can_be_done(context: Context) -> list[Problem]:
     """The geography has as many different places of a kind as a quest asks for."""
