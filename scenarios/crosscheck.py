@@ -320,10 +320,11 @@ def one_quest_at_a_time(context: Context) -> list[Problem]:
         return []
     return [
         context.problem(
-            ("catalog", "quests"), "more than one quest", found=", ".join(quests),
-            expected="one quest: a line's progress is kept for one at a time",
+            ("catalog", "quests"),
+            f"more than one quest: {', '.join(quests)}",
+            expected="one, because the engine keeps one progress for a line",
         )
-    ]  # fmt: skip
+    ]
 
 
 @needs("catalog", "geography")
