@@ -161,7 +161,16 @@ class Feed:
         )
         spans = merged((int(g["from_ms"]), int(g["to_ms"])) for g in self.spool.gaps)
         engine = dataclasses.replace(world.rtm, bound=np.sort(self.line_of), gaps_ms=spans)
-        return dataclasses.replace(world, subscribers=subscribers, rtm=engine)
+        room = 4 * self._rows_in_a_tick(world.clock.tick_ms)
+        plan = dataclasses.replace(world.plan, slice_rows=world.plan.slice_rows + room)
+        return dataclasses.replace(world, subscribers=subscribers, rtm=engine, plan=plan)
+
+    def _rows_in_a_tick(self, tick_ms: int) -> int:
+        """Return a bound on the recorded rows of one tick: those of its busiest hours."""
+        hours = np.zeros(self.spool.end_ms // 3_600_000 + 2, np.int64)
+        for piece in self.spool.manifest["pieces"]:
+            hours[max(int(piece["from_ms"]), 0) // 3_600_000] += int(piece["rows"])
+        return int(hours.max()) * -(-tick_ms // 3_600_000)
 
     def _after(self, end_ms: int | None) -> int:
         """Return the rows of the files, derived ones aside, at or after a moment."""
