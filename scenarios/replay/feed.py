@@ -22,7 +22,7 @@ import numpy as np
 from actors.subscribers.replay import DATA, PLACE, TEXT, TOPUP, VOICE
 from scenarios.population import build_people
 from scenarios.replay.mapping import Mapping, load_mapping
-from scenarios.world import World, cache_dir
+from scenarios.world import World, cache_dir, load_geography
 from sim.core.errors import ScenarioError
 from sim.core.ticks import DAY_MS, Tick
 from sim.record.source import Source
@@ -81,12 +81,17 @@ class Feed:
         """Return the digest of the recorded rows."""
         return str(self.spool.manifest["digest"])
 
-    @property
-    def start(self) -> datetime:
-        """Return the local time at which the recording starts, naive."""
-        zone = zone_of(self.mapping.zone or "UTC")
-        moment = datetime.fromtimestamp(self.spool.start_ms / 1000, UTC).astimezone(zone)
-        return moment.replace(tzinfo=None)
+    def start(self, loaded: Any) -> datetime:
+        """Return the local time at which the recording starts, naive.
+
+        Where the mapping names no zone, because every time carries its own offset, the clock of the
+        scenario's first region counts.
+        """
+        moment = datetime.fromtimestamp(self.spool.start_ms / 1000, UTC)
+        if self.mapping.zone:
+            return moment.astimezone(zone_of(self.mapping.zone)).replace(tzinfo=None)
+        quarters = int(load_geography(loaded).region_tz_q[0])
+        return moment.replace(tzinfo=None) + timedelta(minutes=15 * quarters)
 
     @property
     def days(self) -> float:
@@ -118,9 +123,9 @@ class Feed:
     def scenario(self, loaded: Any, *, days: float | None) -> Any:
         """Return the scenario set to the time of the recording.
 
-        The clock starts at the local midnight of the recording; without `days` it runs to its end.
+        The clock starts at the local time of the recording; without `days` it runs to its end.
         """
-        start = self.start
+        start = self.start(loaded)
         if start.minute % 15 or start.second:
             start -= timedelta(minutes=start.minute % 15, seconds=start.second)
         if days is not None and days < self.days:

@@ -245,3 +245,13 @@ def test_a_gap_of_the_recording_is_nobodys_silence(
     assert hits(tmp_path / "bridged") == 0
     monkeypatch.setattr("scenarios.replay.feed.merged", lambda spans: ())
     assert hits(tmp_path / "taken") > 20
+
+
+def test_hours_of_a_recording_are_local_hours(plain: Run) -> None:
+    """Times with an offset of +05:00 are the clock of Astana: the day begins where it began."""
+    from sim.record.store import open_run
+
+    assert plain.manifest["start"] == "2026-03-03T05:00"
+    with open_run(plain.path) as found:
+        first = found.sql("select min(ts_ms) as t from recorded")
+    assert int(first.t.iloc[0]) // 3_600_000 == 19
