@@ -173,7 +173,14 @@ def draft_entry(kind: str, name: str, folder: Path | None) -> Draft:
     words = {"kind": kind, "name": name, "title": title_of(name), "folder": plural}
     files = {
         nicely(target): fill(f"{kind}.yaml", **words),
-        nicely(test): fill("test_entry.py", up=up, below=below, **words),
+        nicely(test): fill(
+            "test_entry.py",
+            up=up,
+            below=below,
+            # The engine follows one quest; of everything else there may be many.
+            selected=name if kind == "quest" else "*",
+            **words,
+        ),
     }
     advice = [f"twin check {nicely(target)}", f"python -m pytest {nicely(test)}"]
     if base.name == "catalog" and up == 2:
