@@ -13,6 +13,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.rtm import triggers as tr
+from actors.rtm.dispatch import make_dispatch
 from actors.rtm.state import ALIVE, CONSENT, DWELT, LANDED, Q_DONE, Q_JOINED
 from sim.core.kernel import hot, kernel
 from sim.core.rng import draw_cause, mix64, stream
@@ -23,9 +24,8 @@ S_CANCEL = stream("a reward is cancelled")
 NO_FENCE = -1
 
 
-def dispatch(signal, row, sub, ts_ms, options, hits, n):
-    """Stand for the dispatcher of a run, which `make_scan` puts in this place."""
-    raise NotImplementedError
+dispatch = make_dispatch(())
+"""The dispatcher of no rules; `make_scan` puts that of a run in its place."""
 
 
 @hot
@@ -293,13 +293,19 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
 
 
 @kernel
-def see_account(s, i, ev, k):
+def see_account(s, p, t, i, ev, k):
     """Take in one account event: who is alive, and who has gone."""
     kind = ev.kind[k]
     if kind == m.CHURNED or kind == m.SUSPENDED:
         s.flags[i] &= ~np.uint8(ALIVE)
     elif kind == m.JOINED or kind == m.RESUMED:
         s.flags[i] |= ALIVE
+    if kind == m.JOINED:
+        # Days before a line joined were nobody's days without data: its norm starts here.
+        quarters = ev.ts_ms[k] // 900_000 + t.region_shift_q[p.region[i]] + t.start_quarter
+        s.day[i] = quarters // 96
+        s.data_today_kb[i] = 0
+        s.seen_s[i] = ev.ts_ms[k] // 1000
 
 
 def _scan(s, p, t, lo, a, n_rows, r, ev, n_events, hits, n, found, nf, credits, nc, c):
@@ -329,13 +335,13 @@ def _scan(s, p, t, lo, a, n_rows, r, ev, n_events, hits, n, found, nf, credits, 
         while e < n_events and (
             ev.sub[e] < sub or (ev.sub[e] == sub and ev.ts_ms[e] <= a.ts_ms[k])
         ):
-            see_account(s, np.int64(ev.sub[e]) - lo, ev, e)
+            see_account(s, p, t, np.int64(ev.sub[e]) - lo, ev, e)
             e += 1
         if n > room or nf > room or nc > room:
             return -1, nf, nc
         n, nf, nc = see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c)
     while e < n_events:
-        see_account(s, np.int64(ev.sub[e]) - lo, ev, e)
+        see_account(s, p, t, np.int64(ev.sub[e]) - lo, ev, e)
         e += 1
     return n, nf, nc
 
