@@ -25,7 +25,6 @@ from sim.core.columns import Columns
 from sim.core.kernel import kernel
 from sim.core.ticks import Calendar
 
-
 BLOCK_LINES = 1 << 20
 """Lines among which homes are laid out once over the whole territory, at most."""
 MIN_BLOCKS = 16
@@ -98,7 +97,7 @@ def homes(seed: int, subs: np.ndarray, tables: PopulationTables) -> np.ndarray:
     n_lines = np.where(later, tables.n_later, tables.n_start).astype(np.uint64)
     n_blocks = np.maximum(n_lines // np.uint64(BLOCK_LINES) + np.uint64(1), np.uint64(MIN_BLOCKS))
     row = np.where(later, subs - tables.n_start, subs).astype(np.uint64)
-    # (row + jitter) / n_lines * n_blocks in 32.32 fixed point; its fraction is the place in a block.
+    # (row + jitter) / n_lines * n_blocks in 32.32 fixed point; the fraction places it in a block.
     where = row * n_blocks
     step = (where % n_lines << np.uint64(32)) // n_lines + (jitter * n_blocks) // n_lines
     place = (step & np.uint64(0xFFFFFFFF)) * np.uint64(tables.hex_cum[-1]) >> np.uint64(32)

@@ -12,10 +12,18 @@ from typing import Any
 import numpy as np
 
 from actors.subscribers.place import may_move
-from actors.subscribers.state import LIFE_HERE, LIFE_MASK, LIFE_RESERVED
+from actors.subscribers.state import (
+    CHUNK_DRAWS,
+    CHUNK_EVENTS,
+    CHUNK_LINES,
+    CHUNK_ORDER,
+    LIFE_HERE,
+    LIFE_MASK,
+    LIFE_RESERVED,
+)
 from actors.subscribers.tables import N_COUNT
-from sim.core.columns import Block, Field, Schema
-from sim.core.kernel import kernel
+from sim.core.columns import Block
+from sim.core.kernel import hot, kernel
 from sim.core.quantiles import count
 from sim.core.rng import below, draw, stream
 
@@ -24,51 +32,6 @@ S_EVENT = stream("one event")
 
 CHUNK = 256
 """Lines, times epochs of a tick, that are treated at once; their scratch stays in cache."""
-KINDS = ("voice", "sms", "data", "location", "visit")
-
-LINES = Schema(
-    "ChunkLines",
-    (
-        Field("word", "u4", "1", "draw of the count, by (epoch, line)"),
-        Field("first", "i4", "1", "first event, by (line, epoch)"),
-        Field("wake", "u1", "bool", "an answer is due"),
-        Field("active", "i4", "1", "lines of the chunk that do anything in this tick"),
-    ),
-    doc="scratch: lines of a chunk",
-)
-DRAWS = Schema(
-    "ChunkDraws",
-    (
-        Field("sub", "u4", "1", "global id of the line"),
-        Field("epoch", "u4", "1", "epoch of the event"),
-        Field("k", "u4", "1", "number of the event in its epoch"),
-        Field("ts_ms", "i8", "ms", "moment"),
-        Field("w1", "u4", "1", "word of the draw"),
-        Field("w2", "u4", "1", "word of the draw"),
-        Field("w3", "u4", "1", "word of the draw"),
-    ),
-    doc="scratch: draws of the events of a chunk",
-)
-EVENTS = Schema(
-    "ChunkEvents",
-    (
-        Field("row", "i4", "1", "row of the output"),
-        Field("spot", "i4", "1", "true place"),
-        Field("at", "i4", "1", "row of the draws"),
-        Field("lane", "i4", "1", "events of each kind, in order", KINDS),
-    ),
-    doc="scratch: events of a chunk that happen",
-)
-
-ORDER = Schema(
-    "ChunkOrder",
-    (
-        Field("ts_ms", "i8", "ms", "moment"),
-        Field("at", "i4", "1", "row of the draws"),
-        Field("lanes", "i4", "1", "events of each kind so far"),
-    ),
-    doc="scratch: events of one line and epoch in order of time",
-)
 
 
 def scratch(blocks: dict[str, Block], n_epochs: int) -> tuple[Any, Any, Any, Any]:
@@ -81,7 +44,12 @@ def scratch(blocks: dict[str, Block], n_epochs: int) -> tuple[Any, Any, Any, Any
     cells = max(CHUNK, n_epochs)
     most = cells * N_COUNT + 2
     views = []
-    for schema, n in ((LINES, cells + 1), (DRAWS, most), (EVENTS, most), (ORDER, N_COUNT)):
+    for schema, n in (
+        (CHUNK_LINES, cells + 1),
+        (CHUNK_DRAWS, most),
+        (CHUNK_EVENTS, most),
+        (CHUNK_ORDER, N_COUNT),
+    ):
         block = blocks.get(schema.name)
         if block is None or block.capacity < n:
             block = blocks[schema.name] = Block(schema, n)
@@ -89,9 +57,40 @@ def scratch(blocks: dict[str, Block], n_epochs: int) -> tuple[Any, Any, Any, Any
     return views[0], views[1], views[2], views[3]
 
 
+@hot
+def put_event(d, n, sub, epoch, k):
+    """List an event that is to be drawn."""
+    d.sub[n] = sub
+    d.epoch[n] = epoch
+    d.k[n] = k
+
+
+@kernel
+def draw_counts(seed, sub, size, epoch_0, n_epochs, lines):
+    """Draw the word of the count of each line and epoch of a chunk, by (epoch, line)."""
+    for e in range(n_epochs):
+        for j in range(size):
+            word, _, _, _ = draw(seed, S_COUNT, sub + j, epoch_0 + e, 0)
+            lines.word[e * size + j] = word
+
+
 @kernel
 def count_events(
-    s, p, t, seed, lo, first, size, epoch_0, n_epochs, quarters, weekdays, start_ms, end_ms, l, d
+    s,
+    p,
+    t,
+    seed,
+    lo,
+    first,
+    size,
+    epoch_0,
+    n_epochs,
+    quarters,
+    weekdays,
+    start_ms,
+    end_ms,
+    lines,
+    d,
 ):
     """Draw how many events each line of a chunk has in each epoch, and list them.
 
@@ -99,19 +98,17 @@ def count_events(
     ----------
     first, size : local row of the chunk's first line, and its lines
     quarters, weekdays : (n_regions, n_epochs) uint8, local quarter and day of each epoch
-    l, d : scratch, written: `word`, `first`, `active` of lines; `sub`, `epoch`, `k` of draws
+    lines, d : scratch, written: `word`, `first`, `active` of lines; `sub`, `epoch`, `k` of draws
 
     Returns
     -------
     n_active : lines that have events, move, or have something planned
     """
     end_s = end_ms // 1000
-    for e in range(n_epochs):
-        for j in range(size):
-            word, _, _, _ = draw(seed, S_COUNT, lo + first + j, epoch_0 + e, 0)
-            l.word[e * size + j] = word
+    draw_counts(seed, lo + first, size, epoch_0, n_epochs, lines)
     n = 0
     n_active = 0
+    at = 0
     for j in range(size):
         i = first + j
         begun = n
@@ -122,29 +119,27 @@ def count_events(
         region = p.region[i]
         moves = False
         for e in range(n_epochs):
-            l.first[j * n_epochs + e] = n
-            if awake and (epoch_0 + e + 1) * 900_000 > from_ms:
-                quarter = quarters[region, e]
-                row = np.int64(t.level[s.activity[i], weekdays[region, e], quarter])
-                total = count(t.counts, row, l.word[e * size + j])
-                # Two are written whatever the count: most lines have no more, and which has how
-                # many cannot be guessed.
-                for k in range(2):
-                    d.sub[n + k] = lo + i
-                    d.epoch[n + k] = epoch_0 + e
-                    d.k[n + k] = k
-                for k in range(2, total):
-                    d.sub[n + k] = lo + i
-                    d.epoch[n + k] = epoch_0 + e
-                    d.k[n + k] = k
-                n += total
-                moves |= may_move(s, i, quarter)
-        acts = (s.due_s[i] < end_s) | (l.wake[j] != 0) | (
+            lines.first[at] = n
+            at += 1
+            quarter = quarters[region, e]
+            row = t.level[s.activity[i], weekdays[region, e], quarter]
+            total = count(t.counts, row, lines.word[e * size + j])
+            here = awake & ((epoch_0 + e + 1) * 900_000 > from_ms)
+            moves |= here & may_move(s, i, quarter)
+            total = total if here else 0
+            # Two are written whatever the count: most lines have no more, and which has how many
+            # cannot be guessed.
+            put_event(d, n, lo + i, epoch_0 + e, 0)
+            put_event(d, n + 1, lo + i, epoch_0 + e, 1)
+            for k in range(2, total):
+                put_event(d, n + k, lo + i, epoch_0 + e, k)
+            n += total
+        acts = (s.due_s[i] < end_s) | (lines.wake[j] != 0) | (
             (life == LIFE_RESERVED) & (silent_s < end_s)
         )  # fmt: skip
-        l.active[n_active] = j
+        lines.active[n_active] = j
         n_active += acts | moves | (n > begun)
-    l.first[size * n_epochs] = n
+    lines.first[at] = n
     return n_active
 
 

@@ -18,7 +18,7 @@ from actors.subscribers.acts import (
     put,
     sort_extras,
 )
-from actors.subscribers.chunk import CHUNK, KINDS, count_events, draw_events
+from actors.subscribers.chunk import CHUNK, count_events, draw_events
 from actors.subscribers.place import (
     ABROAD,
     IN_FLIGHT,
@@ -28,7 +28,7 @@ from actors.subscribers.place import (
     serving_cell,
     switch_ms,
 )
-from actors.subscribers.state import LIFE_HERE, LIFE_MASK, LIFE_RESERVED, NEVER_S
+from actors.subscribers.state import EVENT_KINDS, LIFE_HERE, LIFE_MASK, LIFE_RESERVED, NEVER_S
 from actors.subscribers.usage import (
     DATA,
     LOCATION,
@@ -50,7 +50,7 @@ from sim.core.rng import below, draw, mix64, stream
 
 S_SHOP = stream("want to buy in a mall")
 NEED_SHOPPING = 2
-N_KINDS = len(KINDS)
+N_KINDS = len(EVENT_KINDS)
 
 
 @kernel
@@ -159,7 +159,7 @@ def live_epoch(
 @kernel
 def live_lines(
     s, p, t, q, due, due_n, due_at, seed, lo, first, n_active, epoch_0, n_epochs, quarters,
-    weekdays, start_ms, end_ms, l, d, v, o, x, out, n, lanes, c,
+    weekdays, start_ms, end_ms, lines, d, v, o, x, out, n, lanes, c,
 ):  # fmt: skip
     """Live the active lines of a chunk; rows of events get their line and moment only.
 
@@ -171,7 +171,7 @@ def live_lines(
     end_s = end_ms // 1000
     n_events = 0
     for a in range(n_active):
-        j = np.int64(l.active[a])
+        j = np.int64(lines.active[a])
         i = first + j
         sub = lo + i
         nx = 0
@@ -198,7 +198,7 @@ def live_lines(
                 weekend = 1 if weekdays[region, e] >= 5 else 0
                 n, n_events, nx, kx = live_epoch(
                     s, t, q, seed, i, sub, epoch, np.int64(quarters[region, e]), weekend,
-                    from_ms, end_ms, l.first[at], l.first[at + 1],
+                    from_ms, end_ms, lines.first[at], lines.first[at + 1],
                     d, v, o, x, nx, kx, out, n, n_events, lanes, c,
                 )  # fmt: skip
         while kx < nx:
@@ -208,20 +208,20 @@ def live_lines(
 
 
 @kernel
-def mark_answers(due, due_n, due_at, first_sub, size, l):
+def mark_answers(due, due_n, due_at, first_sub, size, lines):
     """Mark the lines of a chunk that have an answer due."""
     for j in range(size):
-        l.wake[j] = 0
+        lines.wake[j] = 0
     k = due_at
     while k < due_n and due.sub[k] < first_sub + size:
-        l.wake[due.sub[k] - first_sub] = 1
+        lines.wake[due.sub[k] - first_sub] = 1
         k += 1
 
 
 @kernel
 def generate(
     s, p, t, q, due, due_n, due_at, seed, lo, first, start_ms, end_ms, quarters, weekdays,
-    l, d, v, o, x, out, capacity, load, c,
+    lines, d, v, o, x, out, capacity, load, c,
 ):  # fmt: skip
     """Write the rows of as many lines as fit, in canonical order.
 
@@ -235,7 +235,8 @@ def generate(
     first : local row of the first line to treat
     quarters, weekdays : (n_regions, n_epochs) uint8, local quarter of the day and day of the week
         of each epoch of the tick
-    l, d, v, o, x : scratch: lines, draws and events of a chunk; events and planned acts of a line
+    lines, d, v, o, x : scratch: lines, draws and events of a chunk; events and planned acts of
+        one line
     out : `Activity` columns with room for `capacity` rows, written
     load : (n_cells, 4) int64, mutated: bytes, voice s, attempts, blocked
 
@@ -253,18 +254,18 @@ def generate(
     i = first
     while i < n_lines and n + room <= capacity:
         size = min(chunk, n_lines - i)
-        mark_answers(due, due_n, due_at, lo + i, size, l)
+        mark_answers(due, due_n, due_at, lo + i, size, lines)
         n_active = count_events(
             s, p, t, seed, lo, i, size, epoch_0, n_epochs, quarters, weekdays, start_ms, end_ms,
-            l, d,
+            lines, d,
         )  # fmt: skip
-        draw_events(seed, d, l.first[size * n_epochs])
+        draw_events(seed, d, lines.first[size * n_epochs])
         for kind in range(N_KINDS):
             lanes[kind] = 0
         begun = n
         n, n_events, due_at = live_lines(
             s, p, t, q, due, due_n, due_at, seed, lo, i, n_active, epoch_0, n_epochs, quarters,
-            weekdays, start_ms, end_ms, l, d, v, o, x, out, n, lanes, c,
+            weekdays, start_ms, end_ms, lines, d, v, o, x, out, n, lanes, c,
         )  # fmt: skip
         serve(t, q, d, v, n_events, out)
         put_calls(s, t, q, lo, d, v, lanes[VOICE], out, load, c)

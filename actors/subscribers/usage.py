@@ -93,9 +93,7 @@ def put_texts(s, t, lo, v, n, out, load, c):
             refused = cell < 0
             if not refused:
                 load[cell, 2] += 1
-        put_use(
-            s, t, np.int64(out.sub[row]) - lo, out, row, group, np.int64(1), refused, load, c
-        )
+        put_use(s, t, np.int64(out.sub[row]) - lo, out, row, group, np.int64(1), refused, load, c)
 
 
 @kernel
