@@ -269,16 +269,18 @@ class GroupHost(Host):
     def work(self, *pieces: Piece) -> Piece:
         """Treat a piece, given the part of it that each earlier group made, and return our own."""
         at = self._now()
-        lead = pieces[0]
         self._buffer.clear()
         if len(pieces) != self.group.index or any(
-            p.number != at.piece or p.last != lead.last or not np.array_equal(p.cuts, lead.cuts)
+            p.number != at.piece
+            or p.last != pieces[0].last
+            or not np.array_equal(p.cuts, pieces[0].cuts)
             for p in pieces
         ):
             raise InvariantError(
                 f"pieces do not fit: wanted number {at.piece} of {self.group.index} groups",
                 tick=at.tick.index, role=self.group.roles[0], values=[p.number for p in pieces],
             )  # fmt: skip
+        lead = pieces[0]
         ends = {n: np.cumsum(c) for p in pieces for n, c in p.counts.items()}
         for s, (k, first, last) in enumerate(lead.cuts.tolist()):
             if (k, first) != (at.k, at.line):
