@@ -21,8 +21,8 @@ from sim.core.ticks import Tick
 from sim.runtime.globals import Command
 from sim.runtime.host import Builder, Harvest, Host, HostPlan, HostResult, merge_results
 
-PIECE_ROWS = 1 << 18
-"""Rows of the source after which a piece is handed on: some 13 MB with all that is added to it."""
+PIECE_ROWS = 1 << 17
+"""Rows of the source after which a piece is handed on: some 7 MB with all that is added to it."""
 PIECE_SLICES = 1_024
 """Slices after which a piece is handed on, however few rows they have."""
 PIECE_BYTES_MAX = 64 << 20
