@@ -29,6 +29,8 @@ ROLES: tuple[type[Actor], ...] = (SubscriberActor, BillingActor, RtmActor)
 """The roles of a partition, in forward order."""
 LINE_BYTES = 175
 """Memory that a line takes: state, pools and what building it needs for a moment."""
+PROFILE_BYTES = 9
+"""Memory of a line's static profile, which every further group holds once more."""
 FIXED_BYTES = 600 << 20
 """Memory of a run without lines."""
 
@@ -37,9 +39,10 @@ def check_fits(scenario: Any) -> None:
     """Refuse a population whose state cannot fit into the memory that is free, before building."""
     lines = scenario.population.subscribers + n_joining(scenario)
     free = psutil.virtual_memory().available
-    wanted = FIXED_BYTES + lines * LINE_BYTES
+    line_bytes = LINE_BYTES + (len(scenario.placement.groups) - 1) * PROFILE_BYTES
+    wanted = FIXED_BYTES + lines * line_bytes
     if wanted > free:
-        most = max(int((free - FIXED_BYTES) / LINE_BYTES / 1.001), 0)
+        most = max(int((free - FIXED_BYTES) / line_bytes / 1.001), 0)
         raise ScenarioError(
             "the population does not fit into memory",
             path="population.subscribers",

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,6 +46,42 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
     """Return digest and KPIs of all roles together in one process."""
     manifest, kpis = done(tmp_path_factory.mktemp("embedded") / "run")
     return manifest["state_digest"], kpis
+
+
+class Caller:
+    """Stands for an actor: notes the calls, answers each with a number of its own."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def remote(*args: Any) -> tuple[int, int]:
+            self.calls.append((name, args))
+            return id(self), len(self.calls)
+
+        return SimpleNamespace(remote=remote)
+
+
+@pytest.mark.parametrize(("expected_pieces", "n_pieces"), [(1, 5), (5, 5), (9, 5), (2, 1)])
+def test_pieces_on_their_way_are_bounded_and_let_go(expected_pieces: int, n_pieces: int) -> None:
+    """At most three at a time, each group gets those of all before it, none is kept when done."""
+    from sim.runtime.split_ray import IN_FLIGHT, Pipe
+
+    actors = [Caller(), Caller(), Caller()]
+    pipe = Pipe(actors, expected_pieces)
+    pipe.send()
+    arrived = 0
+    while pipe.flying:
+        assert len(pipe.flying) <= IN_FLIGHT
+        arrived += 1
+        pipe.arrived(next(iter(pipe.flying)), arrived >= n_pieces, 10)
+        pipe.send()
+    assert pipe.done + 1 == n_pieces and pipe.n_bytes == 10 * arrived
+    assert n_pieces <= arrived <= max(n_pieces, min(expected_pieces, n_pieces + IN_FLIGHT - 1))
+    names = [[name for name, _ in actor.calls] for actor in actors]
+    assert names == [["produce"] * arrived, ["work"] * arrived, ["end"] * arrived]
+    for (_, one), (_, two) in zip(actors[1].calls, actors[2].calls, strict=True):
+        assert len(one) == 1 and two[0] == one[0] and len(two) == 2
 
 
 def test_two_groups_on_two_hosts_give_the_numbers_of_one_process(
