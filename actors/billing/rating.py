@@ -22,6 +22,7 @@ from actors.billing.tables import MICRO
 from sim.core.kernel import hot, kernel
 
 NO_SHARE = 255
+UNKNOWN = -1
 
 
 @hot
@@ -29,7 +30,7 @@ def used_share(s, t, i, tariff):
     """Return the used share of the plan's data, whole percent, or 255 where there is none."""
     total = t.plan_kb[tariff]
     if total <= 0:
-        return NO_SHARE
+        return np.int64(NO_SHARE)
     return 100 - np.int64(s.data_left_kb[i]) * 100 // total
 
 
@@ -197,36 +198,51 @@ def notice(s, t, i, sub, tariff, ts_ms, before, after, ev, ne, c):
 
 
 @hot
-def rate_row(s, t, i, sub, tariff, a, r, k, ev, ne, c):
-    """Rate one row of `Activity`, write its row of `Rated`, and return the next event row."""
+def rate_row(s, t, i, sub, tariff, a, r, k, share, ev, ne, c):
+    """Rate one row of `Activity`, write its row of `Rated`.
+
+    Parameters
+    ----------
+    share : used share of the plan's data before the row, or `UNKNOWN`: a division that most rows
+        of a line can share
+
+    Returns
+    -------
+    ne, share : next event row, used share after the row
+    """
     kind = a.kind[k]
     ts_ms = a.ts_ms[k]
     charged = np.int64(0)
     result = m.NOT_RATED
-    before = NO_SHARE
-    after = NO_SHARE
+    before = np.int64(NO_SHARE)
+    after = np.int64(NO_SHARE)
     if kind == m.USAGE:
-        before = used_share(s, t, i, tariff)
+        before = used_share(s, t, i, tariff) if share == UNKNOWN else share
+        left_kb = s.data_left_kb[i]
         charged, result = rate_usage(s, t, i, tariff, a.code[k], a.units[k], c)
-        after = used_share(s, t, i, tariff)
+        after = before if s.data_left_kb[i] == left_kb else used_share(s, t, i, tariff)
+        share = after
         c.rated[result] += 1
         if after != before or charged > 0 or result == m.DENIED:
             ne = notice(s, t, i, sub, tariff, ts_ms, before, after, ev, ne, c)
     elif kind == m.RECHARGE:
         charged = -a.units[k]
+        share = np.int64(UNKNOWN)
         ne = recharge(s, t, i, sub, tariff, ts_ms, a.units[k], ev, ne, c)
     elif kind == m.PURCHASE:
+        share = np.int64(UNKNOWN)
         charged, ne = buy(s, t, i, sub, tariff, ts_ms, a.code[k], a.ref[k], a.units[k], ev, ne, c)
         result = m.CHARGED if charged > 0 else (m.FREE if charged == 0 else m.DENIED)
         charged = max(charged, 0)
     elif kind == m.LOCATION and s.life[i] == m.RESERVED:
+        share = np.int64(UNKNOWN)
         ne = start_line(s, t, i, sub, tariff, ts_ms, ev, ne, c)
     r.charged_minor[k] = charged
     r.balance_after_minor[k] = s.balance_minor[i]
     r.result[k] = result
     r.used_before[k] = before
     r.used_after[k] = after
-    return ne
+    return ne, share
 
 
 @kernel
@@ -255,6 +271,7 @@ def rate(s, p, t, lo, first, last, day, start_s, end_s, a, n, r, ev, capacity, c
         if ne + 64 > capacity:
             return -1
         due = s.cycle_s[i] < end_s or s.pack_s[i] < end_s or s.bonus_day[i] < day
+        share = np.int64(UNKNOWN)
         if k < n and a.sub[k] == sub:
             s.active_day[i] = day
         while k < n and a.sub[k] == sub:
@@ -262,7 +279,8 @@ def rate(s, p, t, lo, first, last, day, start_s, end_s, a, n, r, ev, capacity, c
                 at_s = a.ts_ms[k] // 1000
                 ne = expire(s, t, i, sub, tariff, day, at_s, ev, ne, c)
                 ne = new_period(s, t, i, sub, tariff, at_s, ev, ne, c)
-            ne = rate_row(s, t, i, sub, tariff, a, r, k, ev, ne, c)
+                share = np.int64(UNKNOWN)
+            ne, share = rate_row(s, t, i, sub, tariff, a, r, k, share, ev, ne, c)
             k += 1
         if due:
             ne = expire(s, t, i, sub, tariff, day, end_s - 1, ev, ne, c)
