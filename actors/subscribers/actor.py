@@ -21,6 +21,7 @@ from actors.subscribers.diary import count_lines, plan_day
 from actors.subscribers.live import generate
 from actors.subscribers.replay import graft, thin
 from actors.subscribers.state import (
+    EVENT_KINDS,
     EXPOSURE,
     LIFE_CUT,
     LIFE_HERE,
@@ -107,6 +108,7 @@ class SubscriberActor:
         self._due_at = 0
         self._truth: Rows = empty_rows(m.TRUTH)
         self._extras = Block(m.ACTIVITY, EXTRAS)
+        self._lanes = np.zeros(len(EVENT_KINDS), np.int64)
         self._quality: Any = None
         lines = np.arange(first, first + state.n, dtype=np.int64)
         self._bound = np.isin(lines, world.bound) if len(world.bound) else None
@@ -167,6 +169,7 @@ class SubscriberActor:
             tick.weekdays,
             *scratch(part.blocks, tick.quarters.shape[1]),
             self._extras.view,
+            self._lanes,
             out.view,
             out.capacity - room,
             self.load,

@@ -16,10 +16,10 @@ from actors.subscribers.state import (
     CHUNK_DRAWS,
     CHUNK_EVENTS,
     CHUNK_LINES,
-    CHUNK_ORDER,
     LIFE_HERE,
     LIFE_MASK,
     LIFE_RESERVED,
+    NEVER_S,
 )
 from actors.subscribers.tables import N_COUNT
 from sim.core.columns import Block
@@ -34,8 +34,8 @@ CHUNK = 256
 """Lines, times epochs of a tick, that are treated at once; their scratch stays in cache."""
 
 
-def scratch(blocks: dict[str, Block], n_epochs: int) -> tuple[Any, Any, Any, Any]:
-    """Return views of the lines, draws, events and order of a chunk, kept among a slice's blocks.
+def scratch(blocks: dict[str, Block], n_epochs: int) -> tuple[Any, Any, Any]:
+    """Return views of the lines, draws and events of a chunk, kept among a slice's blocks.
 
     Parameters
     ----------
@@ -48,13 +48,12 @@ def scratch(blocks: dict[str, Block], n_epochs: int) -> tuple[Any, Any, Any, Any
         (CHUNK_LINES, cells + 1),
         (CHUNK_DRAWS, most),
         (CHUNK_EVENTS, most),
-        (CHUNK_ORDER, N_COUNT),
     ):
         block = blocks.get(schema.name)
         if block is None or block.capacity < n:
             block = blocks[schema.name] = Block(schema, n)
         views.append(block.view)
-    return views[0], views[1], views[2], views[3]
+    return views[0], views[1], views[2]
 
 
 @hot
@@ -76,48 +75,42 @@ def draw_counts(seed, sub, size, epoch_0, n_epochs, lines):
 
 @kernel
 def count_events(
-    s,
-    p,
-    t,
-    seed,
-    lo,
-    first,
-    size,
-    epoch_0,
-    n_epochs,
-    quarters,
-    weekdays,
-    start_ms,
-    end_ms,
-    lines,
-    d,
-):
+    s, p, t, seed, lo, first, size, epoch_0, n_epochs, quarters, weekdays, start_ms, end_ms,
+    lines, d, c,
+):  # fmt: skip
     """Draw how many events each line of a chunk has in each epoch, and list them.
+
+    A line is busy where it does more than use the network where it is: it moves, travels, has
+    something planned or due, or is awake for a part of an epoch only.
 
     Parameters
     ----------
     first, size : local row of the chunk's first line, and its lines
     quarters, weekdays : (n_regions, n_epochs) uint8, local quarter and day of each epoch
-    lines, d : scratch, written: `word`, `first`, `active` of lines; `sub`, `epoch`, `k` of draws
+    lines, d : scratch, written: `word`, `first`, `busy` of lines; `sub`, `epoch`, `k` of draws
 
     Returns
     -------
-    n_active : lines that have events, move, or have something planned
+    n_busy : number of busy lines
     """
     end_s = end_ms // 1000
+    whole = (start_ms == epoch_0 * 900_000) & (end_ms == (epoch_0 + n_epochs) * 900_000)
     draw_counts(seed, lo + first, size, epoch_0, n_epochs, lines)
     n = 0
-    n_active = 0
+    n_busy = 0
     at = 0
     for j in range(size):
         i = first + j
-        begun = n
         life = s.life[i] & LIFE_MASK
         silent_s = np.int64(s.silent_s[i])
         awake = (life == LIFE_HERE) & (silent_s < end_s)
         from_ms = max(start_ms, silent_s * 1000)
         region = p.region[i]
-        moves = False
+        busy = (
+            (s.due_s[i] < end_s) | (lines.wake[j] != 0) | (s.travel_s[i] != NEVER_S)
+            | ((life == LIFE_RESERVED) & (silent_s < end_s))
+            | (awake & ((from_ms > start_ms) | (not whole)))
+        )  # fmt: skip
         for e in range(n_epochs):
             lines.first[at] = n
             at += 1
@@ -125,7 +118,7 @@ def count_events(
             row = t.level[s.activity[i], weekdays[region, e], quarter]
             total = count(t.counts, row, lines.word[e * size + j])
             here = awake & ((epoch_0 + e + 1) * 900_000 > from_ms)
-            moves |= here & may_move(s, i, quarter)
+            busy |= here & may_move(s, i, quarter)
             total = total if here else 0
             # Two are written whatever the count: most lines have no more, and which has how many
             # cannot be guessed.
@@ -134,13 +127,14 @@ def count_events(
             for k in range(2, total):
                 put_event(d, n + k, lo + i, epoch_0 + e, k)
             n += total
-        acts = (s.due_s[i] < end_s) | (lines.wake[j] != 0) | (
-            (life == LIFE_RESERVED) & (silent_s < end_s)
-        )  # fmt: skip
-        lines.active[n_active] = j
-        n_active += acts | moves | (n > begun)
-    lines.first[at] = n
-    return n_active
+        lines.first[at] = n
+        for e in range(n_epochs):
+            hour = quarters[region, e] >> np.uint8(2)
+            there = lines.first[at - n_epochs + e + 1] > lines.first[at - n_epochs + e]
+            c.active_lines[hour] += there & (not busy)
+        lines.busy[n_busy] = j
+        n_busy += busy
+    return n_busy
 
 
 @kernel
@@ -152,3 +146,21 @@ def draw_events(seed, d, n):
         d.w1[k] = e1
         d.w2[k] = e2
         d.w3[k] = e3
+
+
+@kernel
+def sort_events(d, n, epoch_0):
+    """Order `n` drawn events, which are listed by line and epoch, by (line, moment).
+
+    Line and moment make one key, so that only what is out of order costs a wrong guess.
+    """
+    base_ms = np.int64(epoch_0) * 900_000
+    for k in range(n):
+        key = (np.int64(d.sub[k]) << 32) | (d.ts_ms[k] - base_ms)
+        j = k
+        while j > 0 and d.key[j - 1] > key:
+            d.key[j] = d.key[j - 1]
+            d.order[j] = d.order[j - 1]
+            j -= 1
+        d.key[j] = key
+        d.order[j] = k

@@ -18,7 +18,7 @@ from actors.subscribers.acts import (
     put,
     sort_extras,
 )
-from actors.subscribers.chunk import CHUNK, count_events, draw_events
+from actors.subscribers.chunk import CHUNK, count_events, draw_events, sort_events
 from actors.subscribers.place import (
     ABROAD,
     IN_FLIGHT,
@@ -75,43 +75,67 @@ def enter_place(s, t, q, seed, i, sub, epoch, quarter, before, now, at_ms, x, nx
 
 
 @hot
-def in_order(d, first, last, start_ms, end_ms, o):
-    """Sort the events of a line and epoch that fall into the tick; return how many there are.
+def kind_of_event(t, machine, weekend, quarter, word):
+    """Return the kind of an event, by who, when and a draw."""
+    kinds = t.kinds[machine, weekend, quarter >> 2]
+    return above(kinds[0], kinds[1], kinds[2], word) + np.int64(word > kinds[3])
 
-    Parameters
-    ----------
-    o : scratch, written: moment and row of the draws of each
+
+@hot
+def put_event(d, v, at, sub, spot, kind, out, n, n_events, lanes):
+    """Give an event its row, and its place in the lane of its kind."""
+    out.sub[n] = sub
+    out.ts_ms[n] = d.ts_ms[at]
+    v.row[n_events] = n
+    v.spot[n_events] = spot
+    v.at[n_events] = at
+    v.lane[lanes[kind], kind] = n_events
+    lanes[kind] += 1
+
+
+@hot
+def live_quietly(
+    s, p, t, lo, epoch_0, quarters, weekdays, d, first, last, v, out, n, n_events, lanes
+):
+    """Give rows to the events of lines that are not busy: they are where their diary says.
+
+    Returns
+    -------
+    n, n_events : next free row and event
     """
-    n = 0
-    for at in range(first, last):
-        ts = d.ts_ms[at]
-        if ts < start_ms or ts >= end_ms:
-            continue
-        j = n
-        while j > 0 and o.ts_ms[j - 1] > ts:
-            o.ts_ms[j] = o.ts_ms[j - 1]
-            o.at[j] = o.at[j - 1]
-            j -= 1
-        o.ts_ms[j] = ts
-        o.at[j] = at
+    for x in range(first, last):
+        at = d.order[x]
+        sub = np.int64(d.sub[at])
+        i = sub - lo
+        e = np.int64(d.epoch[at]) - epoch_0
+        region = p.region[i]
+        quarter = np.int64(quarters[region, e])
+        machine = np.int64(s.activity[i] == t.machine_class)
+        weekend = np.int64(weekdays[region, e] >= 5)
+        kind = kind_of_event(t, machine, weekend, quarter, d.w1[at])
+        put_event(d, v, at, sub, diary_spot(s, t, i, quarter), kind, out, n, n_events, lanes)
         n += 1
-    return n
+        n_events += 1
+    return n, n_events
 
 
 @hot
 def live_epoch(
     s, t, q, seed, i, sub, epoch, quarter, weekend, start_ms, end_ms, first, last,
-    d, v, o, x, nx, kx, out, n, n_events, lanes, c,
+    d, v, x, nx, kx, out, n, n_events, lanes, c,
 ):  # fmt: skip
-    """Live one epoch of one line: place, movement, and a row for each event and planned act.
+    """Live one epoch of a busy line: place, movement, and rows for events and planned acts.
 
     Returns
     -------
     n, n_events, nx, kx : next free row and event, planned acts, planned acts already written
     """
-    events = in_order(d, first, last, start_ms, end_ms, o)
+    while first < last and d.ts_ms[d.order[first]] < start_ms:
+        first += 1
+    while first < last and d.ts_ms[d.order[last - 1]] >= end_ms:
+        last -= 1
     moves = may_move(s, i, quarter)
-    if events == 0 and not moves:
+    if first == last and not moves:
         return n, n_events, nx, kx
     now = diary_spot(s, t, i, quarter)
     before = diary_spot(s, t, i, quarter - 1) if moves else now
@@ -125,17 +149,16 @@ def live_epoch(
             )
             sort_extras(x, nx)
     machine = 1 if s.activity[i] == t.machine_class else 0
-    kinds = t.kinds[machine, weekend, quarter // 4]
-    if events > 0:
-        c.active_lines[quarter // 4] += 1
-    for k in range(events):
-        ts, at = o.ts_ms[k], o.at[k]
+    if first < last:
+        c.active_lines[quarter >> 2] += 1
+    for y in range(first, last):
+        at = d.order[y]
+        ts = d.ts_ms[at]
         while kx < nx and x.ts_ms[kx] <= ts:
             n = copy_extra(x, kx, out, n, c)
             kx += 1
         spot = before if ts < change_ms else now
-        w1 = d.w1[at]
-        kind = above(kinds[0], kinds[1], kinds[2], w1) + np.int64(w1 > kinds[3])
+        kind = kind_of_event(t, machine, weekend, quarter, d.w1[at])
         if flying:
             place = flight_spot(s, t, i, sub, seed, ts // 1000)
             if place == IN_FLIGHT:
@@ -144,66 +167,85 @@ def live_epoch(
                 spot = place
             if spot == ABROAD and (kind >= LOCATION or (d.w3[at] & np.uint32(3)) != 0):
                 continue
-        out.sub[n] = sub
-        out.ts_ms[n] = ts
-        v.row[n_events] = n
-        v.spot[n_events] = spot
-        v.at[n_events] = at
-        v.lane[lanes[kind], kind] = n_events
-        lanes[kind] += 1
+        put_event(d, v, at, sub, spot, kind, out, n, n_events, lanes)
         n_events += 1
         n += 1
     return n, n_events, nx, kx
 
 
 @kernel
-def live_lines(
-    s, p, t, q, due, due_n, due_at, seed, lo, first, n_active, epoch_0, n_epochs, quarters,
-    weekdays, start_ms, end_ms, lines, d, v, o, x, out, n, lanes, c,
+def live_busily(
+    s, p, t, q, due, due_n, due_at, seed, lo, first, j, epoch_0, n_epochs, quarters, weekdays,
+    start_ms, end_ms, lines, d, v, x, out, n, n_events, lanes, c,
 ):  # fmt: skip
-    """Live the active lines of a chunk; rows of events get their line and moment only.
+    """Live the tick of a busy line of a chunk, planned acts and answers among its events.
+
+    Returns
+    -------
+    n, n_events, due_at : next free row and event, answers consumed
+    """
+    start_s = start_ms // 1000
+    end_s = end_ms // 1000
+    i = first + j
+    sub = lo + i
+    nx = 0
+    kx = 0
+    if s.due_s[i] < end_s:
+        nx = act_planned(s, p, t, seed, i, sub, start_s, end_s, x, nx, c)
+    while due_at < due_n and due.sub[due_at] == sub:
+        if nx < EXTRAS - 3:
+            nx = act_answer(s, i, due, due_at, x, nx, sub, t, c)
+        due_at += 1
+    life = s.life[i] & LIFE_MASK
+    if life == LIFE_RESERVED:
+        nx = join_or_wake(s, t, i, sub, start_s, end_s, x, nx)
+    if nx > 1:
+        sort_extras(x, nx)
+    if life == LIFE_HERE and s.silent_s[i] < end_s:
+        from_ms = max(start_ms, np.int64(s.silent_s[i]) * 1000)
+        region = p.region[i]
+        for e in range(n_epochs):
+            epoch = epoch_0 + e
+            if (epoch + 1) * 900_000 <= from_ms:
+                continue
+            at = j * n_epochs + e
+            weekend = 1 if weekdays[region, e] >= 5 else 0
+            n, n_events, nx, kx = live_epoch(
+                s, t, q, seed, i, sub, epoch, np.int64(quarters[region, e]), weekend, from_ms,
+                end_ms, lines.first[at], lines.first[at + 1], d, v, x, nx, kx, out, n, n_events,
+                lanes, c,
+            )  # fmt: skip
+    while kx < nx:
+        n = copy_extra(x, kx, out, n, c)
+        kx += 1
+    return n, n_events, due_at
+
+
+@kernel
+def live_lines(
+    s, p, t, q, due, due_n, due_at, seed, lo, first, size, n_busy, epoch_0, n_epochs, quarters,
+    weekdays, start_ms, end_ms, lines, d, v, x, out, n, lanes, c,
+):  # fmt: skip
+    """Live the lines of a chunk in their order; rows of events get their line and moment only.
 
     Returns
     -------
     n, n_events, due_at : next free row, events that happen, answers consumed
     """
-    start_s = start_ms // 1000
-    end_s = end_ms // 1000
     n_events = 0
-    for a in range(n_active):
-        j = np.int64(lines.active[a])
-        i = first + j
-        sub = lo + i
-        nx = 0
-        kx = 0
-        if s.due_s[i] < end_s:
-            nx = act_planned(s, p, t, seed, i, sub, start_s, end_s, x, nx, c)
-        while due_at < due_n and due.sub[due_at] == sub:
-            if nx < EXTRAS - 3:
-                nx = act_answer(s, i, due, due_at, x, nx, sub, t, c)
-            due_at += 1
-        life = s.life[i] & LIFE_MASK
-        if life == LIFE_RESERVED:
-            nx = join_or_wake(s, t, i, sub, start_s, end_s, x, nx)
-        if nx > 1:
-            sort_extras(x, nx)
-        if life == LIFE_HERE and s.silent_s[i] < end_s:
-            from_ms = max(start_ms, np.int64(s.silent_s[i]) * 1000)
-            region = p.region[i]
-            for e in range(n_epochs):
-                epoch = epoch_0 + e
-                if (epoch + 1) * 900_000 <= from_ms:
-                    continue
-                at = j * n_epochs + e
-                weekend = 1 if weekdays[region, e] >= 5 else 0
-                n, n_events, nx, kx = live_epoch(
-                    s, t, q, seed, i, sub, epoch, np.int64(quarters[region, e]), weekend,
-                    from_ms, end_ms, lines.first[at], lines.first[at + 1],
-                    d, v, o, x, nx, kx, out, n, n_events, lanes, c,
-                )  # fmt: skip
-        while kx < nx:
-            n = copy_extra(x, kx, out, n, c)
-            kx += 1
+    done = 0
+    for a in range(n_busy + 1):
+        j = np.int64(lines.busy[a]) if a < n_busy else size
+        n, n_events = live_quietly(
+            s, p, t, lo, epoch_0, quarters, weekdays, d, lines.first[done * n_epochs],
+            lines.first[j * n_epochs], v, out, n, n_events, lanes,
+        )  # fmt: skip
+        if a < n_busy:
+            n, n_events, due_at = live_busily(
+                s, p, t, q, due, due_n, due_at, seed, lo, first, j, epoch_0, n_epochs, quarters,
+                weekdays, start_ms, end_ms, lines, d, v, x, out, n, n_events, lanes, c,
+            )  # fmt: skip
+        done = j + 1
     return n, n_events, due_at
 
 
@@ -221,7 +263,7 @@ def mark_answers(due, due_n, due_at, first_sub, size, lines):
 @kernel
 def generate(
     s, p, t, q, due, due_n, due_at, seed, lo, first, start_ms, end_ms, quarters, weekdays,
-    lines, d, v, o, x, out, capacity, load, c,
+    lines, d, v, x, lanes, out, capacity, load, c,
 ):  # fmt: skip
     """Write the rows of as many lines as fit, in canonical order.
 
@@ -235,8 +277,8 @@ def generate(
     first : local row of the first line to treat
     quarters, weekdays : (n_regions, n_epochs) uint8, local quarter of the day and day of the week
         of each epoch of the tick
-    lines, d, v, o, x : scratch: lines, draws and events of a chunk; events and planned acts of
-        one line
+    lines, d, v, x : scratch: lines, draws and events of a chunk; planned acts of a line
+    lanes : (5,) int64 scratch, events of each kind
     out : `Activity` columns with room for `capacity` rows, written
     load : (n_cells, 4) int64, mutated: bytes, voice s, attempts, blocked
 
@@ -250,22 +292,22 @@ def generate(
     n_epochs = (end_ms - 1) // 900_000 - epoch_0 + 1
     chunk = max(CHUNK // n_epochs, 1)
     room = chunk * (n_epochs * t.counts.shape[1] + EXTRAS)
-    lanes = o.lanes
     i = first
     while i < n_lines and n + room <= capacity:
         size = min(chunk, n_lines - i)
         mark_answers(due, due_n, due_at, lo + i, size, lines)
-        n_active = count_events(
+        n_busy = count_events(
             s, p, t, seed, lo, i, size, epoch_0, n_epochs, quarters, weekdays, start_ms, end_ms,
-            lines, d,
+            lines, d, c,
         )  # fmt: skip
         draw_events(seed, d, lines.first[size * n_epochs])
+        sort_events(d, lines.first[size * n_epochs], epoch_0)
         for kind in range(N_KINDS):
             lanes[kind] = 0
         begun = n
         n, n_events, due_at = live_lines(
-            s, p, t, q, due, due_n, due_at, seed, lo, i, n_active, epoch_0, n_epochs, quarters,
-            weekdays, start_ms, end_ms, lines, d, v, o, x, out, n, lanes, c,
+            s, p, t, q, due, due_n, due_at, seed, lo, i, size, n_busy, epoch_0, n_epochs, quarters,
+            weekdays, start_ms, end_ms, lines, d, v, x, out, n, lanes, c,
         )  # fmt: skip
         serve(t, q, d, v, n_events, out)
         put_calls(s, t, q, lo, d, v, lanes[VOICE], out, load, c)

@@ -69,7 +69,7 @@ CHUNK_LINES = Schema(
         Field("word", "u4", "1", "draw of the count, by (epoch, line)"),
         Field("first", "i4", "1", "first event, by (line, epoch)"),
         Field("wake", "u1", "bool", "an answer is due"),
-        Field("active", "i4", "1", "lines of the chunk that do anything in this tick"),
+        Field("busy", "i4", "1", "lines of the chunk that do more than use where they are"),
     ),
     doc="scratch: lines of a chunk",
 )
@@ -83,6 +83,8 @@ CHUNK_DRAWS = Schema(
         Field("w1", "u4", "1", "word of the draw"),
         Field("w2", "u4", "1", "word of the draw"),
         Field("w3", "u4", "1", "word of the draw"),
+        Field("key", "i8", "1", "line and moment, sorted"),
+        Field("order", "i4", "1", "rows in the order of `key`"),
     ),
     doc="scratch: draws of the events of a chunk",
 )
@@ -95,14 +97,4 @@ CHUNK_EVENTS = Schema(
         Field("lane", "i4", "1", "events of each kind, in order", EVENT_KINDS),
     ),
     doc="scratch: events of a chunk that happen",
-)
-
-CHUNK_ORDER = Schema(
-    "ChunkOrder",
-    (
-        Field("ts_ms", "i8", "ms", "moment"),
-        Field("at", "i4", "1", "row of the draws"),
-        Field("lanes", "i4", "1", "events of each kind so far"),
-    ),
-    doc="scratch: events of one line and epoch in order of time",
 )
