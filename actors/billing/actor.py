@@ -15,6 +15,7 @@ import numpy as np
 from actors import messages as m
 from actors.billing.accounts import STOCK, count_stock, credit_all, end_silent
 from actors.billing.rating import rate
+from actors.billing.state import DUE
 from actors.billing.tables import BillingTables
 from actors.metrics import BILLING_METRICS
 from sim.core.actor import Inbox, Rows, Slice
@@ -79,6 +80,9 @@ class BillingActor:
         """Rate the rows of a slice and add the account events of its lines."""
         activity, rated = part.blocks["Activity"], part.blocks["Rated"]
         events = part.blocks["AccountEvent"]
+        due = part.blocks.get("DueLines")
+        if due is None or due.capacity <= part.last - part.first:
+            due = part.blocks["DueLines"] = Block(DUE, max(part.last - part.first, 1 << 16) + 1)
         n = rate(
             self.columns.view,
             self.profile.view,
@@ -87,13 +91,13 @@ class BillingActor:
             part.first,
             part.last,
             tick.start_ms // DAY_MS,
-            tick.start_ms // 1000,
             tick.end_ms // 1000,
             activity.view,
             activity.n,
             rated.view,
             events.view,
             events.capacity,
+            due.view,
             self._counters,
         )
         if n < 0:

@@ -22,7 +22,8 @@ from actors.billing.tables import MICRO
 from sim.core.kernel import hot, kernel
 
 NO_SHARE = 255
-UNKNOWN = -1
+ROOM = 64
+"""Account events that one row, or the end of one line's periods, may make at most."""
 
 
 @hot
@@ -198,18 +199,8 @@ def notice(s, t, i, sub, tariff, ts_ms, before, after, ev, ne, c):
 
 
 @hot
-def rate_row(s, t, i, sub, tariff, a, r, k, share, ev, ne, c):
-    """Rate one row of `Activity`, write its row of `Rated`.
-
-    Parameters
-    ----------
-    share : used share of the plan's data before the row, or `UNKNOWN`: a division that most rows
-        of a line can share
-
-    Returns
-    -------
-    ne, share : next event row, used share after the row
-    """
+def rate_row(s, t, i, sub, tariff, a, r, k, ev, ne, c):
+    """Rate one row of `Activity`, write its row of `Rated`, and return the next event row."""
     kind = a.kind[k]
     ts_ms = a.ts_ms[k]
     charged = np.int64(0)
@@ -217,36 +208,49 @@ def rate_row(s, t, i, sub, tariff, a, r, k, share, ev, ne, c):
     before = np.int64(NO_SHARE)
     after = np.int64(NO_SHARE)
     if kind == m.USAGE:
-        before = used_share(s, t, i, tariff) if share == UNKNOWN else share
+        before = used_share(s, t, i, tariff)
         left_kb = s.data_left_kb[i]
         charged, result = rate_usage(s, t, i, tariff, a.code[k], a.units[k], c)
         after = before if s.data_left_kb[i] == left_kb else used_share(s, t, i, tariff)
-        share = after
         c.rated[result] += 1
         if after != before or charged > 0 or result == m.DENIED:
             ne = notice(s, t, i, sub, tariff, ts_ms, before, after, ev, ne, c)
     elif kind == m.RECHARGE:
         charged = -a.units[k]
-        share = np.int64(UNKNOWN)
         ne = recharge(s, t, i, sub, tariff, ts_ms, a.units[k], ev, ne, c)
     elif kind == m.PURCHASE:
-        share = np.int64(UNKNOWN)
         charged, ne = buy(s, t, i, sub, tariff, ts_ms, a.code[k], a.ref[k], a.units[k], ev, ne, c)
         result = m.CHARGED if charged > 0 else (m.FREE if charged == 0 else m.DENIED)
         charged = max(charged, 0)
     elif kind == m.LOCATION and s.life[i] == m.RESERVED:
-        share = np.int64(UNKNOWN)
         ne = start_line(s, t, i, sub, tariff, ts_ms, ev, ne, c)
     r.charged_minor[k] = charged
     r.balance_after_minor[k] = s.balance_minor[i]
     r.result[k] = result
     r.used_before[k] = before
     r.used_after[k] = after
-    return ne, share
+    return ne
 
 
 @kernel
-def rate(s, p, t, lo, first, last, day, start_s, end_s, a, n, r, ev, capacity, c):
+def find_due(s, first, last, day, end_s, due):
+    """List the lines `first` to `last - 1` of which something ends in the tick; return how many."""
+    n = 0
+    for i in range(first, last):
+        due.line[n] = i
+        n += (s.cycle_s[i] < end_s) | (s.pack_s[i] < end_s) | (s.bonus_day[i] < day)
+    return n
+
+
+@kernel
+def end_due(s, p, t, lo, i, day, at_s, ev, ne, c):
+    """Let what ends by a moment end, for one line; return the next event row."""
+    ne = expire(s, t, i, lo + i, p.tariff[i], day, at_s, ev, ne, c)
+    return new_period(s, t, i, lo + i, p.tariff[i], at_s, ev, ne, c)
+
+
+@kernel
+def rate(s, p, t, lo, first, last, day, end_s, a, n, r, ev, capacity, due, c):
     """Rate the rows of lines `first` to `last - 1` and let their periods end on time.
 
     Parameters
@@ -258,31 +262,30 @@ def rate(s, p, t, lo, first, last, day, start_s, end_s, a, n, r, ev, capacity, c
     a, n : `Activity` columns and their rows, sorted by (sub, ts_ms)
     r : `Rated` columns, written row for row
     ev, capacity : `AccountEvent` columns, written, and their room
+    due : scratch with room for every line
 
     Returns
     -------
     ne : rows written to `ev`; -1 where they did not fit
     """
-    k = 0
+    n_due = find_due(s, first, last, day, end_s, due)
     ne = 0
-    for i in range(first, last):
-        sub = lo + i
-        tariff = p.tariff[i]
-        if ne + 64 > capacity:
+    d = 0
+    ending = np.int64(due.line[0]) if n_due > 0 else last
+    for k in range(n + 1):
+        i = np.int64(a.sub[k]) - lo if k < n else last
+        while ending < i:
+            if ne + ROOM > capacity:
+                return -1
+            ne = end_due(s, p, t, lo, ending, day, end_s - 1, ev, ne, c)
+            d += 1
+            ending = np.int64(due.line[d]) if d < n_due else last
+        if k == n:
+            break
+        if ne + ROOM > capacity:
             return -1
-        due = s.cycle_s[i] < end_s or s.pack_s[i] < end_s or s.bonus_day[i] < day
-        share = np.int64(UNKNOWN)
-        if k < n and a.sub[k] == sub:
-            s.active_day[i] = day
-        while k < n and a.sub[k] == sub:
-            if due:
-                at_s = a.ts_ms[k] // 1000
-                ne = expire(s, t, i, sub, tariff, day, at_s, ev, ne, c)
-                ne = new_period(s, t, i, sub, tariff, at_s, ev, ne, c)
-                share = np.int64(UNKNOWN)
-            ne, share = rate_row(s, t, i, sub, tariff, a, r, k, share, ev, ne, c)
-            k += 1
-        if due:
-            ne = expire(s, t, i, sub, tariff, day, end_s - 1, ev, ne, c)
-            ne = new_period(s, t, i, sub, tariff, end_s - 1, ev, ne, c)
+        if ending == i:
+            ne = end_due(s, p, t, lo, i, day, a.ts_ms[k] // 1000, ev, ne, c)
+        s.active_day[i] = day
+        ne = rate_row(s, t, i, lo + i, p.tariff[i], a, r, k, ev, ne, c)
     return ne

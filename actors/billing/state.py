@@ -31,3 +31,9 @@ STATE = Schema(
 
 TOLD_LOW, TOLD_80, TOLD_100, FEE_DUE, TOLD_ZERO = 1, 2, 4, 8, 16
 """Bits of `marks`."""
+
+DUE = Schema(
+    "DueLines",
+    (Field("line", "i4", "1", "local row of a line of which something ends in the tick"),),
+    doc="scratch: lines of a slice whose period, bought data or bonus ends",
+)
