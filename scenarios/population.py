@@ -51,7 +51,7 @@ class PopulationTables:
     Attributes
     ----------
     n_start : lines that are with us at the start; the rest join later
-    hex_cum : (n_hex,) int64, cumulative residents
+    hex_cum : (n_hex,) int64, cumulative weight by which lines live in a hex
     join_ms : span over which reserved lines join, ms
     employed : uint32 threshold
     volume_q : (65,) int64, data factor of each volume class, 1/1024
@@ -77,7 +77,7 @@ class PopulationTables:
 
 
 def homes(seed: int, subs: np.ndarray, tables: PopulationTables) -> np.ndarray:
-    """Return (n,) int32 home hexes, drawn by residents."""
+    """Return (n,) int32 home hexes, drawn by residents and the operator's share of them."""
     words = rng.draws(seed, "home", subs)
     wide = (words[:, 0].astype(np.uint64) << np.uint64(32)) | words[:, 1].astype(np.uint64)
     total = np.uint64(tables.hex_cum[-1])

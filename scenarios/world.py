@@ -282,7 +282,7 @@ def _population_tables(
     usage = scenario.subscribers.usage
     return PopulationTables(
         n_start=pop.subscribers,
-        hex_cum=np.cumsum(geo.hex_people),
+        hex_cum=np.cumsum(geo.hex_lines),
         join_ms=round(scenario.clock.days * DAY_MS),
         employed=rng.threshold(scenario.subscribers.mobility.employed_share),
         volume_q=sub_tables.volume_q,

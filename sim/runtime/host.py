@@ -75,12 +75,17 @@ class Host:
     def __init__(self, plan: HostPlan, partitions: Sequence[Partition], build: Builder) -> None:
         self.plan = plan
         self.partitions = tuple(partitions)
-        self.roles = [tuple(build(partition)) for partition in self.partitions]
         self.load = np.zeros((plan.n_cells, 4), np.int64)
         self.blocks = {s.name: Block(s, plan.slice_rows) for s in plan.forward}
         self.waiting: list[dict[str, Rows]] = [{} for _ in self.partitions]
         self._tally: Tally = {}
-        self._share()
+        self.roles: list[tuple[Actor, ...]] = []
+        for partition in self.partitions:
+            roles = tuple(build(partition))
+            # At once: a load array and tallies of its own for each of a thousand partitions would
+            # take gigabytes while the host is built, and the allocator would keep them.
+            self._share(roles)
+            self.roles.append(roles)
 
     def tick(
         self,
@@ -179,15 +184,14 @@ class Host:
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _share(self) -> None:
-        """Let every partition add into the host's load and tallies."""
-        for roles in self.roles:
-            for role in roles:
-                if not self._tally.keys() >= role.tally().keys():
-                    self._tally.update(role.tally())
-                role.share_tally({name: self._tally[name] for name in role.tally()})
-                if isinstance(role, SharesLoad):
-                    role.share_load(self.load)
+    def _share(self, roles: Sequence[Actor]) -> None:
+        """Let the roles of a partition add into the host's load and tallies."""
+        for role in roles:
+            if not self._tally.keys() >= role.tally().keys():
+                self._tally.update(role.tally())
+            role.share_tally({name: self._tally[name] for name in role.tally()})
+            if isinstance(role, SharesLoad):
+                role.share_load(self.load)
 
     def _inbox(
         self,
