@@ -30,8 +30,9 @@ def presence(
 ) -> NDArray[np.float64]:
     """Return (n_hex + n_fence,) people at each spot at a daytime moment, summing to residents.
 
-    People count by the operator's share of their region, since only its lines are heard. Malls get `mall_presence` of the residents that may choose them, airports `airport_presence`
-    of those for whom they are nearest, and shops `shop_presence` of everybody in equal parts.
+    People count by the operator's share of their region, since only its lines are heard. Malls get
+    `mall_presence` of the residents that may choose them, airports `airport_presence` of those for
+    whom they are nearest, and shops `shop_presence` of everybody in equal parts.
     """
     people = hexes.people * hexes.share
     total = people.sum()

@@ -175,7 +175,7 @@ def _real_malls(folder: Folder) -> NDArray[np.int64]:
 
 
 def invent_shops(folder: Folder, hexes: people.Hexes, params: GeoParams, seed: int) -> list[Fence]:
-    """Return `shops` synthetic shops, placed by residents and jobs, times the share of the region."""
+    """Return `shops` synthetic shops, placed by people and jobs, times the operator's share."""
     if params.shops == 0:
         return []
     rng = randomness.generator(seed, "geo:shops")

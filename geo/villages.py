@@ -25,7 +25,7 @@ ANCHOR_PLACE_MAX = 5_000
 """Listed places up to this size have villages around them, in proportion to their residents (A)."""
 
 PIXEL_SHARE = 0.5
-"""Share of villages around tower pixels outside all places: networks follow people and roads (A)."""
+"""Share of villages around tower pixels outside all places: networks follow people (A)."""
 
 SPREAD_KM, SPREAD_KM_MAX = 4.0, 15.0
 """Distance of a village from its anchor: exponential with this mean, cut (A)."""

@@ -58,6 +58,8 @@ FULL_SCALE = 78_000_000
 SAMPLE_LINES = 1_500
 DIGEST_LINES = 4_000
 SLICE_ROWS = 1 << 16
+LINES_AT_ONCE = 1 << 18
+"""Lines looked at together where all of them are passed: no array grows with the population."""
 
 TOPOLOGY = Topology(
     roles=("subscribers", "billing", "rtm"),
@@ -308,9 +310,8 @@ def _sampled(scenario: Any, n_lines: int) -> np.ndarray:
         share = min(1.0, SAMPLE_LINES / n_lines)
     limit = int(share * 4294967296)
     kept = []
-    step = 4_000_000
-    for first in range(0, n_lines, step):
-        subs = np.arange(first, min(first + step, n_lines), dtype=np.int64)
+    for first in range(0, n_lines, LINES_AT_ONCE):
+        subs = np.arange(first, min(first + LINES_AT_ONCE, n_lines), dtype=np.int64)
         words = rng.draws(0, "recorded sample", subs)[:, 0].astype(np.int64)
         kept.append(subs[words < limit])
     watched = [sub for sub in scenario.record.watch if 0 <= sub < n_lines]
