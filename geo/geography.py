@@ -209,6 +209,12 @@ class Geography:
         return len(self.region_names)
 
     @property
+    def clock_tz_q(self) -> int:
+        """UTC offset, quarter hours, of the largest region: the clock of the scenario."""
+        residents = np.bincount(self.hex_region, weights=self.hex_people)
+        return int(self.region_tz_q[int(np.argmax(residents))])
+
+    @property
     def people(self) -> int:
         """Residents of the whole folder."""
         return int(self.hex_people.sum())

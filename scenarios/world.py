@@ -252,7 +252,7 @@ def n_joining(scenario: Any) -> int:
 
 def make_calendar(scenario: Any, geo: Geography) -> Calendar:
     """Return the calendar of a scenario."""
-    shift = geo.region_tz_q.astype(np.int64) - int(geo.region_tz_q[0])
+    shift = geo.region_tz_q.astype(np.int64) - geo.clock_tz_q
     return Calendar(datetime.fromisoformat(scenario.clock.start), shift, scenario.clock.weekly)
 
 
