@@ -40,7 +40,8 @@ def watch(
 ) -> int:
     """Follow a run until it ends, from any terminal. Leaves with the exit code of the run.
 
-    0 complete, 130 interrupted, else the code with which it failed (1 where it was killed).
+    0 complete, 4 complete with a missed target, 130 interrupted, else the code with which it
+    failed (1 where it was killed).
     """
     part = find(run, runs)
     return follow(part, quiet=quiet)
@@ -94,11 +95,12 @@ def follow(
     finally:
         show.close()
     out(_end(here, info.state, info.status, info.manifest))
+    code = int(info.status.get("exit_code") or 0)
     if info.state == "complete":
-        return 0
+        return code
     if info.state == "interrupted":
         return 130
-    return int(info.status.get("exit_code") or 1) if info.state == "failed" else 1
+    return (code or 1) if info.state == "failed" else 1
 
 
 def _end(path: Path, state: str, status: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:

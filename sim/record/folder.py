@@ -108,8 +108,13 @@ class RunFolder:
         """Return the folder of checkpoints."""
         return self.path / CHECKPOINTS
 
-    def complete(self) -> Path:
-        """Remove parts, write checksums, rename, release the lock; return the final path."""
+    def complete(self, *, exit_code: int = 0) -> Path:
+        """Remove parts, write checksums, rename, release the lock; return the final path.
+
+        Parameters
+        ----------
+        exit_code : told to whoever watches: 4 where the run is whole but missed a target
+        """
         # Files, and whole folders of checkpoints, that a kill or a full disk left half written.
         for rest in sorted(self.path.rglob(".*.tmp")):
             if rest.is_dir():
@@ -117,7 +122,7 @@ class RunFolder:
             else:
                 rest.unlink(missing_ok=True)
         shutil.rmtree(self.path / PARTS, ignore_errors=True)
-        self._finish_status("complete")
+        self._finish_status("complete", exit_code=exit_code)
         self.write_json(CHECKSUMS_FILE, _checksums(self.path))
         final = self.path.with_name(self.name)
         if final.exists():

@@ -112,3 +112,28 @@ def test_the_youngest_run_under_way_is_taken_or_its_lack_is_told(tmp_path: Path)
     assert cli_watch.find("r", tmp_path) == folder.path
     folder.interrupted({})
     assert cli.run_cli(["watch", "r", "--runs", str(tmp_path), "--quiet"]) == 130
+
+
+def test_a_missed_target_leaves_a_complete_run_and_exit_code_4(tmp_path: Path) -> None:
+    """The gate fails the command, not the results: the folder is whole and can be reported."""
+    from scenarios import load
+    from sim.record.store import open_run
+
+    wanted = {"population.donor_days": 0, "targets.decision_p99_ms": 1.0}
+    loaded = load("city_day").with_(subscribers=2_000, days=0.1, **wanted)
+    with pytest.raises(LimitError, match="target missed"):
+        loaded.run(out=tmp_path / "day")
+    with open_run(tmp_path / "day") as run:
+        assert run.manifest["status"] == "complete"
+    assert cli_watch.follow(tmp_path / "day.part", quiet=True) == 4
+
+
+def test_the_live_page_shows_the_lines_that_are_built() -> None:
+    """While a run is built its bar is the share of lines; later that of the simulated time."""
+    live = pytest.importorskip("dashboard.live")
+    part = {"done": 25_000, "total": 100_000, "of": "lines"}
+    share, words = live.progress({"phase": "build", "phase_part": part, "sim_ms": 0})
+    assert share == 0.25 and words.endswith(" lines")
+    share, words = live.progress({"share": 0.5, "sim_ms": 43_200_000, "sim_end_ms": 86_400_000})
+    assert share == 0.5 and words == "0.5 days of 1 day"
+    assert live.progress({})[1] == "not begun"
