@@ -15,6 +15,7 @@ import numpy as np
 
 from sim.core.actor import Actor, Inbox, Rows, SharesLoad, Slice
 from sim.core.columns import Block, Schema, concat_rows, empty_rows, take_rows
+from sim.core.lazy import LazyList
 from sim.core.metrics import Tally, add_into, reset
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
@@ -160,27 +161,36 @@ class Host:
             for position, role in enumerate(roles)
         )
 
-    def snapshot(self) -> list[dict[str, Any]]:
-        """Return, for each partition, everything needed to go on."""
-        return [
-            {
-                "first": partition.first,
-                "last": partition.last,
-                "roles": {role.role: role.snapshot() for role in roles},
-                "waiting": {name: {c: a.copy() for c, a in rows.items()}
-                            for name, rows in waiting.items()},
-            }
-            for partition, roles, waiting in zip(
-                self.partitions, self.roles, self.waiting, strict=True
-            )
-        ]  # fmt: skip
+    def snapshot(self) -> Sequence[dict[str, Any]]:
+        """Return, for each partition, everything needed to go on.
+
+        Each is copied when it is looked at, so that all together never lie in memory twice: look
+        before the next tick.
+        """
+        return LazyList(len(self.partitions), self.snapshot_of)
+
+    def snapshot_of(self, k: int) -> dict[str, Any]:
+        """Return a copy of one partition."""
+        partition, waiting = self.partitions[k], self.waiting[k]
+        return {
+            "first": partition.first,
+            "last": partition.last,
+            "roles": {role.role: role.snapshot() for role in self.roles[k]},
+            "waiting": {
+                name: {c: a.copy() for c, a in rows.items()} for name, rows in waiting.items()
+            },
+        }
 
     def restore(self, saved: Sequence[dict[str, Any]]) -> None:
         """Go back to a snapshot of the same partitions."""
         for k, part in enumerate(saved):
-            for role in self.roles[k]:
-                role.restore(part["roles"][role.role])
-            self.waiting[k] = part["waiting"]
+            self.restore_one(k, part)
+
+    def restore_one(self, k: int, part: dict[str, Any]) -> None:
+        """Go back to a snapshot of one partition."""
+        for role in self.roles[k]:
+            role.restore(part["roles"][role.role])
+        self.waiting[k] = part["waiting"]
 
     # --- inside -------------------------------------------------------------------------------
 
