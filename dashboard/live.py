@@ -166,7 +166,8 @@ def figures(status: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what a status says, as pairs of name and text."""
     eta = status.get("eta_s")
     left = (status.get("sim_end_ms") or 0) - (status.get("sim_ms") or 0)
-    speed = left / 1000 / eta if eta else None
+    # While lines are built the time left is that of the phase, not of the simulated day.
+    speed = left / 1000 / eta if eta and not status.get("phase_part") else None
     rate = status.get("events_per_second")
     return [
         ("simulated", percent(status.get("share"), 0)),

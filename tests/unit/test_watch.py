@@ -134,6 +134,8 @@ def test_the_live_page_shows_the_lines_that_are_built() -> None:
     part = {"done": 25_000, "total": 100_000, "of": "lines"}
     share, words = live.progress({"phase": "build", "phase_part": part, "sim_ms": 0})
     assert share == 0.25 and words.endswith(" lines")
+    told = dict(live.figures({"phase_part": part, "eta_s": 5.0, "sim_end_ms": 86_400_000}))
+    assert told["times real time"] == live.NONE and told["time left"] == "5 s"
     share, words = live.progress({"share": 0.5, "sim_ms": 43_200_000, "sim_end_ms": 86_400_000})
     assert share == 0.5 and words == "0.5 days of 1 day"
     assert live.progress({})[1] == "not begun"
