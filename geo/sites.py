@@ -66,6 +66,9 @@ AIRPORT_INSTALLATION_M2 = 500_000.0
 """A quarter of an airfield is terminal side, with one installation per 0.5 km2, at least two."""
 
 
+SPACE_RESOLUTION = 9
+"""H3 resolution along which sites are numbered."""
+
 INT32_MAX = 2**31 - 1
 
 
@@ -121,7 +124,9 @@ def lay_out(
     """Return the network for so many subscribers."""
     indoor, installed = indoor_plan(table, params)
     n_sites = site_count(params, subscribers_represented, n_indoor=int(indoor.sum()))
-    lat, lon, kind = _macro_sites(folder, hexes, params, n_sites=n_sites, seed=seed)
+    lat, lon, kind = _in_space_order(
+        *_macro_sites(folder, hexes, params, n_sites=n_sites, seed=seed)
+    )
     rat = _technology(folder, hexes, lat, lon, seed)
     rng = randomness.generator(seed, "geo:azimuths")
     first = rng.integers(0, 360, size=len(lat))
@@ -160,6 +165,17 @@ def lay_out(
         n_macro=len(lat),
         sectors=params.sectors,
     )
+
+
+def _in_space_order(
+    lat: NDArray[np.float64], lon: NDArray[np.float64], kind: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]]:
+    """Return the sites along the curve of H3, in which near sites, hence near cells, are near rows.
+
+    Lines are numbered along the same curve: the tables of cells are then walked, not jumped about.
+    """
+    order = np.lexsort((lon, lat, hexgrid.cells_at(lat, lon, SPACE_RESOLUTION)))
+    return lat[order], lon[order], kind[order]
 
 
 def site_count(params: GeoParams, subscribers_represented: int, *, n_indoor: int) -> int:

@@ -353,7 +353,7 @@ def quest_steps_can_be_done(context: Context) -> list[Problem]:
 
 @needs("placement")
 def placement_names_roles(context: Context) -> list[Problem]:
-    """Groups of placement name partitioned roles, each once."""
+    """Groups of placement name every partitioned role once, in forward order."""
     found = []
     seen: set[str] = set()
     for i, group in enumerate(context.model.placement.groups):
@@ -367,4 +367,19 @@ def placement_names_roles(context: Context) -> list[Problem]:
             elif role in seen:
                 found.append(context.problem(path, "the role stands twice", expected="once"))
             seen.add(role)
+        if not group:
+            message = "a group without roles"
+            found.append(context.problem(("placement", "groups", i), message, expected="a role"))
+    if found:
+        return found
+    path = ("placement", "groups")
+    missing = [role for role in PARTITIONED_ROLES if role not in seen]
+    if missing:
+        message = f"nobody would run {', '.join(missing)}: in no group"
+        found.append(context.problem(path, message, expected="every role in one group"))
+    named = [role for group in context.model.placement.groups for role in group]
+    if not found and tuple(named) != PARTITIONED_ROLES:
+        message = "the order breaks the forward edges: rows go from each role to later ones"
+        expected = f"{', '.join(PARTITIONED_ROLES)}, cut into one or more groups"
+        found.append(context.problem(path, message, expected=expected))
     return found

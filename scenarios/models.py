@@ -115,7 +115,10 @@ class PlacementParams(Params):
     runtime: Literal["embedded", "ray", "paranoid"] = "embedded"
     partitions: int = Field(default=0, ge=0, le=65_536, description="0: one per 65,536 lines")
     hosts: int = Field(default=0, ge=0, le=4_096, description="0: one per core")
-    groups: tuple[tuple[str, ...], ...] = (("subscribers", "billing", "rtm"),)
+    groups: tuple[tuple[str, ...], ...] = Field(
+        default=(("subscribers", "billing", "rtm"),),
+        description="roles that share a host; two groups or more hand copies of rows to each other",
+    )
     ray_address: str = Field(default="", description="address of a running cluster; empty: our own")
     answer_s: float = Field(
         default=600,

@@ -22,9 +22,15 @@ from sim.core.actor import Actor
 from sim.core.errors import ScenarioError
 from sim.core.partition import Partition, assign_hosts, make_partitions
 from sim.runtime.embedded import EmbeddedRuntime, Runtime
+from sim.runtime.split import plan_groups
+from sim.runtime.split_local import ParanoidSplitRuntime, SplitRuntime
 
+ROLES: tuple[type[Actor], ...] = (SubscriberActor, BillingActor, RtmActor)
+"""The roles of a partition, in forward order."""
 LINE_BYTES = 175
 """Memory that a line takes: state, pools and what building it needs for a moment."""
+PROFILE_BYTES = 9
+"""Memory of a line's static profile, which every further group holds once more."""
 FIXED_BYTES = 600 << 20
 """Memory of a run without lines."""
 
@@ -33,9 +39,10 @@ def check_fits(scenario: Any) -> None:
     """Refuse a population whose state cannot fit into the memory that is free, before building."""
     lines = scenario.population.subscribers + n_joining(scenario)
     free = psutil.virtual_memory().available
-    wanted = FIXED_BYTES + lines * LINE_BYTES
+    line_bytes = LINE_BYTES + (len(scenario.placement.groups) - 1) * PROFILE_BYTES
+    wanted = FIXED_BYTES + lines * line_bytes
     if wanted > free:
-        most = max(int((free - FIXED_BYTES) / LINE_BYTES / 1.001), 0)
+        most = max(int((free - FIXED_BYTES) / line_bytes / 1.001), 0)
         raise ScenarioError(
             "the population does not fit into memory",
             path="population.subscribers",
@@ -67,10 +74,13 @@ def make_runtime(
     if placement.partitions == 0 and len(partitions) < hosts:
         partitions = make_partitions(world.n_lines, hosts)
     shares = assign_hosts(partitions, hosts)
-    if placement.runtime == "ray":
+    made: Runtime
+    if len(placement.groups) > 1:
+        made = _split_runtime(world, placement, shares)
+    elif placement.runtime == "ray":
         from sim.runtime.ray_runtime import RayRuntime
 
-        made: Runtime = RayRuntime(
+        made = RayRuntime(
             world, shares, address=placement.ray_address, timeout_s=placement.answer_s
         )
     elif placement.runtime == "paranoid":
@@ -80,6 +90,23 @@ def make_runtime(
     else:
         made = EmbeddedRuntime(world.plan, shares, build, world.make_globals())
     return made, len(partitions), len(shares)
+
+
+def _split_runtime(world: World, placement: Any, shares: Sequence[Sequence[Partition]]) -> Runtime:
+    """Return a runtime whose hosts are cut into groups of roles."""
+    groups = plan_groups(world.plan, ROLES, placement.groups)
+    if placement.runtime == "ray":
+        from sim.runtime.split_ray import SplitRayRuntime
+
+        return SplitRayRuntime(
+            world,
+            shares,
+            groups=groups,
+            address=placement.ray_address,
+            timeout_s=placement.answer_s,
+        )
+    kind = ParanoidSplitRuntime if placement.runtime == "paranoid" else SplitRuntime
+    return kind(world.plan, shares, world.build, world.make_globals(), groups=groups)
 
 
 def line_roles(roles: Sequence[Actor]) -> tuple[SubscriberActor, BillingActor, RtmActor]:

@@ -25,6 +25,11 @@ from sim.core.columns import Columns
 from sim.core.kernel import kernel
 from sim.core.ticks import Calendar
 
+BLOCK_LINES = 1 << 20
+"""Lines among which homes are laid out once over the whole territory, at most."""
+MIN_BLOCKS = 16
+"""Blocks of any population: the fewest, so that few hosts share the territory evenly too."""
+
 
 @dataclass(frozen=True)
 class Donors:
@@ -50,7 +55,8 @@ class PopulationTables:
 
     Attributes
     ----------
-    n_start : lines that are with us at the start; the rest join later
+    n_start : lines that are with us at the start
+    n_later : lines that join later; their ids follow
     hex_cum : (n_hex,) int64, cumulative weight by which lines live in a hex
     join_ms : span over which reserved lines join, ms
     employed : uint32 threshold
@@ -63,6 +69,7 @@ class PopulationTables:
     """
 
     n_start: int
+    n_later: int
     hex_cum: np.ndarray
     join_ms: int
     employed: np.uint32
@@ -77,13 +84,23 @@ class PopulationTables:
 
 
 def homes(seed: int, subs: np.ndarray, tables: PopulationTables) -> np.ndarray:
-    """Return (n,) int32 home hexes, drawn by residents and the operator's share of them."""
+    """Return (n,) int32 home hexes, by residents and the operator's share of them.
+
+    Ids are cut into blocks of at most `BLOCK_LINES`, lines that join later apart.  In each block
+    the homes are a stratified sample of all residents in the order of the hexes, which is that of
+    a space-filling curve: neighbours by number are neighbours on the map, so that kernels walk
+    the tables of places instead of jumping about, and equal ranges of blocks carry equal work.
+    """
     words = rng.draws(seed, "home", subs)
-    wide = (words[:, 0].astype(np.uint64) << np.uint64(32)) | words[:, 1].astype(np.uint64)
-    total = np.uint64(tables.hex_cum[-1])
-    # The high half of a 64 by 64 bit product, in two halves, maps the draw onto the residents.
-    high, low = wide >> np.uint64(32), wide & np.uint64(0xFFFFFFFF)
-    place = (high * total + ((low * total) >> np.uint64(32))) >> np.uint64(32)
+    jitter = words[:, 0].astype(np.uint64)
+    later = subs >= tables.n_start
+    n_lines = np.where(later, tables.n_later, tables.n_start).astype(np.uint64)
+    n_blocks = np.maximum(n_lines // np.uint64(BLOCK_LINES) + np.uint64(1), np.uint64(MIN_BLOCKS))
+    row = np.where(later, subs - tables.n_start, subs).astype(np.uint64)
+    # (row + jitter) / n_lines * n_blocks in 32.32 fixed point; the fraction places it in a block.
+    where = row * n_blocks
+    step = (where % n_lines << np.uint64(32)) // n_lines + (jitter * n_blocks) // n_lines
+    place = (step & np.uint64(0xFFFFFFFF)) * np.uint64(tables.hex_cum[-1]) >> np.uint64(32)
     return np.searchsorted(tables.hex_cum, place.astype(np.int64), side="right").astype(np.int32)
 
 

@@ -383,6 +383,7 @@ class _Job:
                 "start": scenario.clock.start,
                 "schema_hash": m.schema_hash(),
                 "represents": scenario.population.represents or scenario.population.subscribers,
+                "groups": [list(group) for group in scenario.placement.groups],
                 "sampled_lines": len(world.plan.sampled),
                 "lines": world.n_lines,
                 **({} if self.feed is None else {"replay": self.feed.account()}),

@@ -284,6 +284,7 @@ def _population_tables(
     usage = scenario.subscribers.usage
     return PopulationTables(
         n_start=pop.subscribers,
+        n_later=n_joining(scenario),
         hex_cum=np.cumsum(geo.hex_lines),
         join_ms=round(scenario.clock.days * DAY_MS),
         employed=rng.threshold(scenario.subscribers.mobility.employed_share),

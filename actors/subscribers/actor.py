@@ -16,7 +16,9 @@ from actors import messages as m
 from actors.metrics import SUBSCRIBER_METRICS
 from actors.subscribers.acts import EXTRAS
 from actors.subscribers.answers import hear_all, heed_account, score_visits, take_due
+from actors.subscribers.chunk import scratch
 from actors.subscribers.diary import count_lines, plan_day
+from actors.subscribers.live import generate
 from actors.subscribers.replay import graft, thin
 from actors.subscribers.state import (
     EXPOSURE,
@@ -25,8 +27,7 @@ from actors.subscribers.state import (
     LIFE_LEFT,
     LIFE_RESERVED,
 )
-from actors.subscribers.tables import N_COUNT, SubscriberTables
-from actors.subscribers.usage import generate
+from actors.subscribers.tables import SubscriberTables
 from sim.core.actor import Inbox, Rows, Slice
 from sim.core.columns import Block, Columns, Schema, empty_rows, take_rows
 from sim.core.errors import LimitError
@@ -105,7 +106,6 @@ class SubscriberActor:
         self._n_due = 0
         self._due_at = 0
         self._truth: Rows = empty_rows(m.TRUTH)
-        self._words = np.zeros((N_COUNT, 4), np.int64)
         self._extras = Block(m.ACTIVITY, EXTRAS)
         self._quality: Any = None
         lines = np.arange(first, first + state.n, dtype=np.int64)
@@ -163,8 +163,9 @@ class SubscriberActor:
             part.first,
             tick.start_ms,
             tick.end_ms,
+            tick.quarters,
             tick.weekdays,
-            self._words,
+            *scratch(part.blocks, tick.quarters.shape[1]),
             self._extras.view,
             out.view,
             out.capacity - room,

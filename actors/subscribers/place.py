@@ -66,12 +66,18 @@ def trip_spot(s, t, i):
 
 @hot
 def diary_spot(s, t, i, quarter):
-    """Return the spot at a quarter of the local day, flights aside."""
-    if quarter >= s.trip_from[i] and quarter < s.trip_to[i] and s.trip_from[i] != NO_SLOT:
+    """Return the spot at a quarter of the local day, flights aside.
+
+    `NO_SLOT` lies beyond every quarter, so that no span begins there.  Whether a line is at work
+    cannot be guessed by a processor: both places are looked up and one is taken.
+    """
+    if quarter >= s.trip_from[i] and quarter < s.trip_to[i]:
         return trip_spot(s, t, i)
-    if quarter >= s.work_from[i] and quarter < s.work_to[i] and s.work_from[i] != NO_SLOT:
-        return work_hex(s, t, i)
-    return np.int64(s.home[i])
+    home = np.int64(s.home[i])
+    slot = np.int64(s.work_slot[i])
+    works = (quarter >= s.work_from[i]) & (quarter < s.work_to[i]) & (slot != NO_SLOT)
+    place = np.int64(t.hex_work[home, slot if works else 0])
+    return place if works else home
 
 
 @hot

@@ -60,3 +60,49 @@ EXPOSURE = Schema(
     ),
     doc="answers that people will give to messages they hold",
 )
+
+EVENT_KINDS = ("voice", "sms", "data", "location", "visit")
+
+CHUNK_LINES = Schema(
+    "ChunkLines",
+    (
+        Field("word", "u4", "1", "draw of the count, by (epoch, line)"),
+        Field("first", "i4", "1", "first event, by (line, epoch)"),
+        Field("wake", "u1", "bool", "an answer is due"),
+        Field("active", "i4", "1", "lines of the chunk that do anything in this tick"),
+    ),
+    doc="scratch: lines of a chunk",
+)
+CHUNK_DRAWS = Schema(
+    "ChunkDraws",
+    (
+        Field("sub", "u4", "1", "global id of the line"),
+        Field("epoch", "u4", "1", "epoch of the event"),
+        Field("k", "u4", "1", "number of the event in its epoch"),
+        Field("ts_ms", "i8", "ms", "moment"),
+        Field("w1", "u4", "1", "word of the draw"),
+        Field("w2", "u4", "1", "word of the draw"),
+        Field("w3", "u4", "1", "word of the draw"),
+    ),
+    doc="scratch: draws of the events of a chunk",
+)
+CHUNK_EVENTS = Schema(
+    "ChunkEvents",
+    (
+        Field("row", "i4", "1", "row of the output"),
+        Field("spot", "i4", "1", "true place"),
+        Field("at", "i4", "1", "row of the draws"),
+        Field("lane", "i4", "1", "events of each kind, in order", EVENT_KINDS),
+    ),
+    doc="scratch: events of a chunk that happen",
+)
+
+CHUNK_ORDER = Schema(
+    "ChunkOrder",
+    (
+        Field("ts_ms", "i8", "ms", "moment"),
+        Field("at", "i4", "1", "row of the draws"),
+        Field("lanes", "i4", "1", "events of each kind so far"),
+    ),
+    doc="scratch: events of one line and epoch in order of time",
+)

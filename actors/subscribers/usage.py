@@ -1,7 +1,9 @@
-"""What people do in a tick: one compiled loop over lines, window by window.
+"""What people use: the rows of the events of a chunk, one compiled loop for each kind.
 
-It owns the generation of `Activity` rows: movement and use, with planned acts among them.  It
-must not rate, decide or look at anything that another line does.
+Which kind an event is cannot be guessed by a processor, and a wrong guess costs more than the
+row; so events are sorted into lanes of one kind each, and every lane is a loop of few branches.
+It owns where an event is served, what it uses and whether the network refuses it.  It must not
+rate, decide or look at anything that another line does.
 """
 
 from __future__ import annotations
@@ -9,297 +11,168 @@ from __future__ import annotations
 import numpy as np
 
 from actors import messages as m
-from actors.subscribers.acts import (
-    EXTRAS,
-    act_answer,
-    act_planned,
-    copy_extra,
-    join_or_wake,
-    put,
-    sort_extras,
-)
-from actors.subscribers.place import (
-    ABROAD,
-    IN_FLIGHT,
-    diary_spot,
-    flight_spot,
-    local_quarter,
-    may_move,
-    serving_cell,
-    switch_ms,
-)
-from actors.subscribers.state import (
-    LIFE_HERE,
-    LIFE_MASK,
-    LIFE_RESERVED,
-    NEVER_S,
-)
-from actors.subscribers.wants import bear_need
+from actors.subscribers.acts import put
+from actors.subscribers.place import ABROAD, serving_cell
 from sim.core.kernel import hot, kernel
-from sim.core.quantiles import above, category, count, quantile
-from sim.core.rng import below, draw, mix64, stream
+from sim.core.quantiles import above, quantile
 
-S_COUNT = stream("number of events in an epoch")
-S_EVENT = stream("one event")
-S_SHOP = stream("want to buy in a mall")
-
-NEED_SHOPPING = 2
-KIND_VOICE, KIND_SMS, KIND_DATA, KIND_LOCATION, KIND_VISIT = 0, 1, 2, 3, 4
+VOICE, SMS, DATA, LOCATION, VISIT = 0, 1, 2, 3, 4
+"""Kinds of events, in the order of the lanes of a chunk."""
+GONE = 255
+"""Kind of a row that no network saw; it is taken out."""
 
 
 @kernel
-def enter_place(s, t, q, seed, i, sub, epoch, quarter, before, now, at_ms, x, nx, c):
-    """Tally a change of place, wake the want to shop, and let the network see the phone move."""
-    if before >= t.n_hex:
-        c.fence_exits[before - t.n_hex] += 1
-    if now >= t.n_hex:
-        fence = now - t.n_hex
-        c.fence_enters[fence] += 1
-        left = (np.int64(s.trip_to[i]) - quarter) * 900_000 - (at_ms - epoch * 900_000)
-        if left >= t.dwell_s[fence] * 1000:
-            c.fence_dwells[fence] += 1
-        a, b, _, _ = draw(seed, S_SHOP, sub, epoch, 0)
-        if t.fence_kind[fence] == 0 and a < t.shop_need:
-            bear_need(s, t, seed, i, sub, NEED_SHOPPING, at_ms // 1000 + below(b, 1200), c)
-    key = np.uint32(mix64(np.uint64(sub) ^ np.uint64(at_ms)) >> np.uint64(32))
-    cell = serving_cell(t, q, sub, now, key)
-    if cell >= 0 and nx < EXTRAS - 2:
-        nx = put(x, nx, sub, at_ms, m.LOCATION, m.UPDATE, 0, 0, cell)
-    return nx
+def serve(t, q, d, v, n, out):
+    """Choose the cell of every event of a chunk; -1 abroad or where every candidate is down."""
+    for x in range(n):
+        row = v.row[x]
+        spot = np.int64(v.spot[x])
+        cell = np.int64(-1)
+        if spot != ABROAD:
+            cell = serving_cell(t, q, np.int64(out.sub[row]), spot, d.w3[v.at[x]])
+        out.cell[row] = cell
 
 
 @hot
-def use_voice(t, load, cell, abroad, w1, w2):
-    """Return (rating group, seconds) of a call."""
-    low = w1 & np.uint32(0xFFFF)
-    seconds = (
-        np.int64(0)
-        if (w1 >> np.uint32(8)) % np.uint32(1024) < t.missed
-        else np.int64(quantile(t.call_s, w2))
-    )
-    if abroad:
-        return m.ROAM_VOICE, seconds
-    if low < 36_000:
-        return m.VOICE_ONNET, seconds
-    if low < 64_800:
-        return m.VOICE_OFFNET, seconds
-    return m.VOICE_INTL, seconds
+def put_use(s, t, i, out, row, group, units, refused, load, c):
+    """Write the row of a use, granted or refused by the network; abroad nothing is loaded."""
+    out.code[row] = group
+    out.ref[row] = 0
+    out.units[row] = units
+    if refused:
+        out.kind[row] = m.BLOCKED
+        c.blocked[group] += 1
+        c.events[m.BLOCKED] += 1
+        cell = out.cell[row]
+        if cell >= 0:
+            load[cell, 3] += 1
+        lost = np.int64(t.blocked_cost_q)
+        s.satisfaction_q[i] = max(np.int64(s.satisfaction_q[i]) - lost, 0)
+        return
+    out.kind[row] = m.USAGE
+    c.events[m.USAGE] += 1
+    c.asked_units[group] += units
 
 
-@hot
-def use_data(t, volume, abroad, w1, w2):
-    """Return (rating group, bytes) of a data session slice, metered in whole kilobytes."""
+@kernel
+def put_calls(s, t, q, lo, d, v, n, out, load, c):
+    """Write the rows of calls: whom, how long (0 s unanswered), and whether a channel was free."""
+    for y in range(n):
+        x = v.lane[y, VOICE]
+        row, w1, w2, w3 = v.row[x], d.w1[v.at[x]], d.w2[v.at[x]], d.w3[v.at[x]]
+        low = w1 & np.uint32(0xFFFF)
+        missed = (w1 >> np.uint32(8)) % np.uint32(1024) < t.missed
+        seconds = np.int64(0) if missed else np.int64(quantile(t.call_s, w2))
+        group = m.VOICE_ONNET + np.int64(low >= 36_000) + np.int64(low >= 64_800)
+        refused = False
+        if v.spot[x] == ABROAD:
+            group = np.int64(m.ROAM_VOICE)
+        else:
+            cell = out.cell[row]
+            refused = cell < 0
+            if not refused:
+                load[cell, 2] += 1
+                refused = (w3 >> np.uint32(16)) < np.uint32(q.voice_block_q[cell])
+                if not refused:
+                    load[cell, 1] += seconds
+        put_use(s, t, np.int64(out.sub[row]) - lo, out, row, group, seconds, refused, load, c)
+
+
+@kernel
+def put_texts(s, t, lo, v, n, out, load, c):
+    """Write the rows of texts."""
+    for y in range(n):
+        x = v.lane[y, SMS]
+        row = v.row[x]
+        group, refused = np.int64(m.SMS), False
+        if v.spot[x] == ABROAD:
+            group = np.int64(m.ROAM_SMS)
+        else:
+            cell = out.cell[row]
+            refused = cell < 0
+            if not refused:
+                load[cell, 2] += 1
+        put_use(s, t, np.int64(out.sub[row]) - lo, out, row, group, np.int64(1), refused, load, c)
+
+
+@kernel
+def put_data(s, t, q, lo, d, v, n, out, load, c):
+    """Write the rows of slices of data sessions, in whole kilobytes; a full cell serves less."""
     share = t.data_group
-    group = above(share[0], share[1], share[2], np.uint32(w1 << np.uint32(16)))
-    scale = np.int64(t.volume_q[volume])
-    kb = np.int64(quantile(t.slice_kb, w2)) * scale // 1024 * np.int64(t.group_q[group]) // 1024
-    if abroad:
-        return m.ROAM_DATA, max(kb // 6, 1) * 1000
-    return m.DATA_GENERAL + group, max(kb, 1) * 1000
-
-
-@hot
-def emit_event(s, t, q, i, sub, spot, ts_ms, kinds, w1, w2, w3, out, n, load, c):
-    """Write the row of one event at a spot and return the next free row."""
-    kind = above(kinds[0], kinds[1], kinds[2], w1) + np.int64(w1 > kinds[3])
-    abroad = spot == ABROAD
-    cell = np.int64(-1)
-    if abroad:
-        if kind == KIND_LOCATION or kind == KIND_VISIT or (w3 & np.uint32(3)) != 0:
-            return n
-    else:
-        cell = serving_cell(t, q, sub, spot, w3)
-    if kind == KIND_LOCATION:
-        if cell < 0:
-            return n
-        code = m.HANDOVER if (w2 >> np.uint32(31)) else m.UPDATE
-        c.events[m.LOCATION] += 1
-        return put(out, n, sub, ts_ms, m.LOCATION, code, 0, 0, cell)
-    if kind == KIND_VISIT:
-        if cell < 0:
-            return n
-        c.events[m.VISIT] += 1
-        ref = category(t.visit_kind, w2)
-        return put(out, n, sub, ts_ms, m.VISIT, 0, ref, 0, cell)
-    if kind == KIND_VOICE:
-        group, units = use_voice(t, load, cell, abroad, w1, w2)
-    elif kind == KIND_SMS:
-        group, units = (m.ROAM_SMS if abroad else m.SMS), np.int64(1)
-    else:
-        group, units = use_data(t, s.volume[i], abroad, w1, w2)
-    if not abroad:
-        refused = cell < 0
-        if not refused:
-            load[cell, 2] += 1
-            if kind == KIND_DATA:
+    for y in range(n):
+        x = v.lane[y, DATA]
+        row, w1, w2, w3 = v.row[x], d.w1[v.at[x]], d.w2[v.at[x]], d.w3[v.at[x]]
+        i = np.int64(out.sub[row]) - lo
+        lane = above(share[0], share[1], share[2], np.uint32(w1 << np.uint32(16)))
+        scale = np.int64(t.volume_q[s.volume[i]])
+        kb = np.int64(quantile(t.slice_kb, w2)) * scale // 1024 * np.int64(t.group_q[lane]) // 1024
+        group, refused = m.DATA_GENERAL + lane, False
+        if v.spot[x] == ABROAD:
+            group, units = np.int64(m.ROAM_DATA), max(kb // 6, 1) * 1000
+        else:
+            units = max(kb, 1) * 1000
+            cell = out.cell[row]
+            refused = cell < 0
+            if not refused:
+                load[cell, 2] += 1
                 served = np.int64(q.throughput_q[cell])
                 if served < 65_535:
                     refused = served < 30_000 and (w3 >> np.uint32(8)) % np.uint32(8) == 0
                     units = max(units // 1000 * served // 65_535, 1) * 1000
-            elif kind == KIND_VOICE:
-                refused = (w3 >> np.uint32(16)) < np.uint32(q.voice_block_q[cell])
-        if refused:
-            c.blocked[group] += 1
-            c.events[m.BLOCKED] += 1
-            if cell >= 0:
-                load[cell, 3] += 1
-            lost = np.int64(t.blocked_cost_q)
-            s.satisfaction_q[i] = max(np.int64(s.satisfaction_q[i]) - lost, 0)
-            return put(out, n, sub, ts_ms, m.BLOCKED, group, 0, units, cell)
-        if kind == KIND_DATA:
-            load[cell, 0] += units
-        elif kind == KIND_VOICE:
-            load[cell, 1] += units
-    c.events[m.USAGE] += 1
-    c.asked_units[group] += units
-    return put(out, n, sub, ts_ms, m.USAGE, group, 0, units, cell)
-
-
-@hot
-def draw_epoch(t, seed, s, i, sub, epoch, row, start_ms, end_ms, w):
-    """Draw and sort the events of one line in one epoch that fall into the tick.
-
-    Parameters
-    ----------
-    w : (words, 4) int64 scratch: moment, and three words of the event
-
-    Returns
-    -------
-    n : number of events written to `w`
-    """
-    a, _, _, _ = draw(seed, S_COUNT, sub, epoch, 0)
-    total = count(t.counts, row, a)
-    n = 0
-    base = epoch * 900_000
-    for k in range(total):
-        e0, e1, e2, e3 = draw(seed, S_EVENT, sub, epoch, k)
-        ts = base + below(e0, 900_000)
-        if ts < start_ms or ts >= end_ms:
-            continue
-        j = n
-        while j > 0 and w[j - 1, 0] > ts:
-            w[j, 0] = w[j - 1, 0]
-            w[j, 1] = w[j - 1, 1]
-            w[j, 2] = w[j - 1, 2]
-            w[j, 3] = w[j - 1, 3]
-            j -= 1
-        w[j, 0] = ts
-        w[j, 1] = np.int64(e1)
-        w[j, 2] = np.int64(e2)
-        w[j, 3] = np.int64(e3)
-        n += 1
-    return n
-
-
-@hot
-def live_epoch(
-    s, p, t, q, seed, i, sub, epoch, start_ms, end_ms, weekday, w, x, nx, kx, out, n, load, c
-):
-    """Live one epoch of one line: place, movement, events and the planned acts among them.
-
-    Returns
-    -------
-    n, nx, kx : next free row, planned acts, planned acts already written
-    """
-    region = p.region[i]
-    quarter = local_quarter(t, region, epoch)
-    machine = 1 if s.activity[i] == t.machine_class else 0
-    row = np.int64(t.level[s.activity[i], weekday, quarter])
-    events = draw_epoch(t, seed, s, i, sub, epoch, row, start_ms, end_ms, w)
-    moves = may_move(s, i, quarter)
-    if events == 0 and not moves:
-        return n, nx, kx
-    now = diary_spot(s, t, i, quarter)
-    before = diary_spot(s, t, i, quarter - 1) if moves else now
-    flying = s.travel_s[i] != NEVER_S
-    change_ms = np.int64(-1)
-    if before != now and not flying:
-        change_ms = epoch * 900_000 + switch_ms(seed, sub, epoch)
-        if start_ms <= change_ms < end_ms:
-            nx = enter_place(
-                s, t, q, seed, i, sub, epoch, quarter, before, now, change_ms, x, nx, c
-            )
-            sort_extras(x, nx)
-    kinds = t.kinds[machine, 1 if weekday >= 5 else 0, quarter // 4]
-    if events > 0:
-        c.active_lines[quarter // 4] += 1
-    for k in range(events):
-        ts = w[k, 0]
-        while kx < nx and x.ts_ms[kx] <= ts:
-            n = copy_extra(x, kx, out, n, c)
-            kx += 1
-        spot = before if ts < change_ms else now
-        if flying:
-            place = flight_spot(s, t, i, sub, seed, ts // 1000)
-            if place == IN_FLIGHT:
-                continue
-            if place != -3:
-                spot = place
-        n = emit_event(
-            s, t, q, i, sub, spot, ts, kinds, np.uint32(w[k, 1]), np.uint32(w[k, 2]),
-            np.uint32(w[k, 3]), out, n, load, c,
-        )  # fmt: skip
-    return n, nx, kx
+                if not refused:
+                    load[cell, 0] += units
+        put_use(s, t, i, out, row, group, units, refused, load, c)
 
 
 @kernel
-def generate(
-    s, p, t, q, due, due_n, due_at, seed, lo, first, start_ms, end_ms, weekdays, w, x, out,
-    capacity, load, c,
-):  # fmt: skip
-    """Write the rows of as many lines as fit, in canonical order.
+def put_locations(d, v, n, out, c):
+    """Write the rows of the phone's signalling; return how many no cell saw."""
+    gone = 0
+    for y in range(n):
+        x = v.lane[y, LOCATION]
+        row = v.row[x]
+        lost = out.cell[row] < 0
+        out.kind[row] = GONE if lost else m.LOCATION
+        out.code[row] = m.HANDOVER if (d.w2[v.at[x]] >> np.uint32(31)) else m.UPDATE
+        out.ref[row] = 0
+        out.units[row] = 0
+        gone += lost
+    c.events[m.LOCATION] += n - gone
+    return gone
 
-    Parameters
-    ----------
-    s, p : state (mutated) and profile of the partition
-    t : tables, `SubscriberTables`
-    q : cell quality of the previous tick
-    due : answers due in this tick, sorted by (sub, ts_ms); `due_n` of them, from `due_at` on
-    lo : global id of the partition's first line
-    first : local row of the first line to treat
-    weekdays : (n_regions, n_epochs) uint8, local day of the week of each epoch of the tick
-    w, x : scratch: words of an epoch, planned acts of a line
-    out : `Activity` columns with room for `capacity` rows, written
-    load : (n_cells, 4) int64, mutated: bytes, voice s, attempts, blocked
 
-    Returns
-    -------
-    last, n, due_at : local row after the last line treated, rows written, answers consumed
-    """
-    n = 0
-    n_lines = s.home.shape[0]
-    epoch_0 = start_ms // 900_000
-    epoch_1 = (end_ms - 1) // 900_000
-    start_s = start_ms // 1000
-    end_s = end_ms // 1000
-    room = (epoch_1 - epoch_0 + 1) * (t.counts.shape[1] + 2) + EXTRAS
-    i = first
-    while i < n_lines and n + room <= capacity:
-        sub = lo + i
-        nx = 0
-        kx = 0
-        if s.due_s[i] < end_s:
-            nx = act_planned(s, p, t, seed, i, sub, start_s, end_s, x, nx, c)
-        while due_at < due_n and due.sub[due_at] == sub:
-            if nx < EXTRAS - 3:
-                nx = act_answer(s, i, due, due_at, x, nx, sub, t, c)
-            due_at += 1
-        life = s.life[i] & LIFE_MASK
-        if life == LIFE_RESERVED:
-            nx = join_or_wake(s, t, i, sub, start_s, end_s, x, nx)
-        if nx > 1:
-            sort_extras(x, nx)
-        if life == LIFE_HERE and s.silent_s[i] < end_s:
-            for epoch in range(epoch_0, epoch_1 + 1):
-                from_ms = max(start_ms, np.int64(s.silent_s[i]) * 1000)
-                if (epoch + 1) * 900_000 <= from_ms:
-                    continue
-                n, nx, kx = live_epoch(
-                    s, p, t, q, seed, i, sub, epoch, from_ms, end_ms,
-                    weekdays[p.region[i], epoch - epoch_0], w, x, nx, kx, out, n, load, c,
-                )  # fmt: skip
-        while kx < nx:
-            n = copy_extra(x, kx, out, n, c)
-            kx += 1
-        i += 1
-    return i, n, due_at
+@kernel
+def put_visits(t, d, v, n, out, c):
+    """Write the rows of visits to pages, apps and shops; return how many no cell served."""
+    gone = 0
+    levels = t.visit_kind
+    for y in range(n):
+        x = v.lane[y, VISIT]
+        row = v.row[x]
+        w2 = d.w2[v.at[x]]
+        ref = np.int64(0)
+        for k in range(levels.shape[0] - 1):
+            ref += w2 > levels[k]
+        lost = out.cell[row] < 0
+        out.kind[row] = GONE if lost else m.VISIT
+        out.code[row] = 0
+        out.ref[row] = ref
+        out.units[row] = 0
+        gone += lost
+    c.events[m.VISIT] += n - gone
+    return gone
+
+
+@kernel
+def close_gaps(out, first, last):
+    """Take rows that no network saw out of `first` to `last - 1`; return the new end."""
+    n = first
+    for k in range(first, last):
+        if out.kind[k] == GONE:
+            continue
+        if n != k:
+            put(out, n, out.sub[k], out.ts_ms[k], out.kind[k], out.code[k], out.ref[k],
+                out.units[k], out.cell[k])  # fmt: skip
+        n += 1
+    return n

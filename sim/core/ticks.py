@@ -45,6 +45,12 @@ class Calendar:
         local = epochs[None, :] + self.region_shift_q[:, None] + self.start_quarter
         return ((local // 96 + self.start.weekday()) % 7).astype(np.uint8)
 
+    def quarters(self, first_epoch: int, n_epochs: int) -> np.ndarray:
+        """Return (n_regions, n_epochs) uint8 quarters of the local day, 0 to 95."""
+        epochs = np.arange(first_epoch, first_epoch + n_epochs)
+        local = epochs[None, :] + self.region_shift_q[:, None] + self.start_quarter
+        return (local % 96).astype(np.uint8)
+
     def midnights(self, epoch: int) -> np.ndarray:
         """Return (n_regions,) uint8, 1 where the local day begins in this epoch."""
         local = epoch + self.region_shift_q + self.start_quarter
@@ -64,6 +70,7 @@ class Tick:
     index : 0 is the first
     start_ms, end_ms : half-open span of simulated time
     weekdays : (n_regions, n_epochs) uint8
+    quarters : (n_regions, n_epochs) uint8, quarter of the local day of each epoch
     dawns : pairs of (epoch, (n_regions,) uint8 flags) of local days that begin in the tick
     """
 
@@ -71,6 +78,7 @@ class Tick:
     start_ms: int
     end_ms: int
     weekdays: np.ndarray
+    quarters: np.ndarray
     dawns: tuple[tuple[int, np.ndarray], ...]
 
     @property
@@ -92,4 +100,7 @@ def make_tick(index: int, *, tick_ms: int, end_ms: int, calendar: Calendar) -> T
         flags = calendar.midnights(epoch)
         if flags.any():
             dawns.append((epoch, flags))
-    return Tick(index, start, end, calendar.weekdays(first, last - first + 1), tuple(dawns))
+    n = last - first + 1
+    return Tick(
+        index, start, end, calendar.weekdays(first, n), calendar.quarters(first, n), tuple(dawns)
+    )

@@ -64,6 +64,22 @@ class HostResult:
     digests: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass
+class Harvest:
+    """What a host gathers partition by partition within a tick.
+
+    Attributes
+    ----------
+    gathered : tables for global roles, by schema name
+    samples : tables of sampled lines, by recorded table
+    ledger : stocks of the partitions that are finished
+    """
+
+    gathered: dict[str, list[Rows]]
+    samples: dict[str, list[Rows]] = field(default_factory=dict)
+    ledger: dict[str, int] = field(default_factory=dict)
+
+
 def canonical_order(rows: Rows) -> np.ndarray:
     """Return the row order by (sub, time, remaining columns), whatever the order of arrival."""
     others = [name for name in sorted(rows) if name not in ("sub", "ts_ms")]
@@ -108,26 +124,12 @@ class Host:
         -------
         result : sums over the partitions and the rows of sampled lines
         """
-        self.load[:] = 0
-        reset(self._tally)
-        result = HostResult(self.load, {}, self._tally, {}, {})
-        gathered: dict[str, list[Rows]] = {s.name: [] for s in self.plan.gather}
-        samples: dict[str, list[Rows]] = {}
+        harvest = self._open()
         for k, partition in enumerate(self.partitions):
             inbox = self._inbox(k, partition, scattered, arrays, commands)
-            self._keep_inbox(inbox, partition, samples)
-            self._run_partition(tick, k, partition, inbox, gathered, samples)
-            for role in self.roles[k]:
-                for key, value in role.ledger().items():
-                    result.ledger[key] = result.ledger.get(key, 0) + value
-        result.gathered = {s.name: concat_rows(s, gathered[s.name]) for s in self.plan.gather}
-        result.samples = {
-            name: {c: np.concatenate([p[c] for p in parts]) for c in parts[0]}
-            for name, parts in samples.items()
-        }
-        if digest_at is not None:
-            result.digests = self.digest(*digest_at)
-        return result
+            self._keep_inbox(inbox, partition, harvest.samples)
+            self._run_partition(tick, k, partition, inbox, harvest)
+        return self._close(harvest, digest_at)
 
     def digest(self, stride: int = 1, phase: int = 0) -> dict[str, int]:
         """Return the order-free digest of every role's columns, and of its pools where every
@@ -194,6 +196,26 @@ class Host:
 
     # --- inside -------------------------------------------------------------------------------
 
+    def _open(self) -> Harvest:
+        """Set every sum to zero, before a tick."""
+        self.load[:] = 0
+        reset(self._tally)
+        return Harvest({s.name: [] for s in self.plan.gather})
+
+    def _close(self, harvest: Harvest, digest_at: tuple[int, int] | None) -> HostResult:
+        """Return what the partitions of a tick gave, joined."""
+        return HostResult(
+            self.load,
+            {s.name: concat_rows(s, harvest.gathered[s.name]) for s in self.plan.gather},
+            self._tally,
+            harvest.ledger,
+            {
+                name: {c: np.concatenate([p[c] for p in parts]) for c in parts[0]}
+                for name, parts in harvest.samples.items()
+            },
+            {} if digest_at is None else self.digest(*digest_at),
+        )
+
     def _share(self, roles: Sequence[Actor]) -> None:
         """Let the roles of a partition add into the host's load and tallies."""
         for role in roles:
@@ -232,8 +254,7 @@ class Host:
         k: int,
         partition: Partition,
         inbox: Inbox,
-        gathered: dict[str, list[Rows]],
-        samples: dict[str, list[Rows]],
+        harvest: Harvest,
     ) -> None:
         roles = self.roles[k]
         for role in roles:
@@ -242,10 +263,14 @@ class Host:
         while part.first < partition.n:
             for role in roles:
                 self.hand_over(role, tick, part)
-            self._keep_slice(part, partition, samples)
+            self._keep_slice(part, partition, harvest.samples)
             part.first = part.last
+        self._finish(tick, k, partition, harvest)
+
+    def _finish(self, tick: Tick, k: int, partition: Partition, harvest: Harvest) -> None:
+        """Let the roles of a partition end their tick, and sort what leaves them."""
         finished: dict[str, Rows] = {}
-        for role in roles:
+        for role in self.roles[k]:
             finished.update(role.finish(tick))
         self.waiting[k] = {}
         for schema in self.plan.feedback:
@@ -254,9 +279,12 @@ class Host:
                 self.waiting[k][schema.name] = take_rows(rows, canonical_order(rows))
         for schema in self.plan.gather:
             if len(finished[schema.name]["sub"]):
-                gathered[schema.name].append(finished[schema.name])
+                harvest.gathered[schema.name].append(finished[schema.name])
         for table, name in self.plan.record.items():
-            self._keep(table, finished[name], partition, samples)
+            self._keep(table, finished[name], partition, harvest.samples)
+        for role in self.roles[k]:
+            for key, value in role.ledger().items():
+                harvest.ledger[key] = harvest.ledger.get(key, 0) + value
 
     def hand_over(self, role: Actor, tick: Tick, part: Slice) -> None:
         """Hand a slice to a role; runtimes for tests hand over something harder."""

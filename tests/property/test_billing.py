@@ -154,7 +154,14 @@ class Driver:
 
     def tick(self, index: int, acts_: list[Any], credits: list[Any]) -> tuple[list[Any], list[Any]]:
         """Run one day; return the rows of `Rated` and of `AccountEvent`."""
-        tick = Tick(index, index * DAY_MS, (index + 1) * DAY_MS, np.zeros((1, 1), np.uint8), ())
+        tick = Tick(
+            index,
+            index * DAY_MS,
+            (index + 1) * DAY_MS,
+            np.zeros((1, 1), np.uint8),
+            np.zeros((1, 1), np.uint8),
+            (),
+        )
         reset(self.actor.tally())
         inbox = Inbox()
         if credits:

@@ -45,7 +45,14 @@ def make_rows(messages: list[dict[str, int]]) -> Rows:
 
 def tick_of(index: int, *, ms: int = TICK_MS) -> Tick:
     """Return a tick without a calendar."""
-    return Tick(index, index * ms, (index + 1) * ms, np.zeros((1, 1), np.uint8), ())
+    return Tick(
+        index,
+        index * ms,
+        (index + 1) * ms,
+        np.zeros((1, 1), np.uint8),
+        np.zeros((1, 1), np.uint8),
+        (),
+    )
 
 
 class Twin:

@@ -151,7 +151,8 @@ from sim.core.ticks import Tick
 channel = Channel(channel="sms", title="", kind="text", per_second=10, latency_median_ms=5)
 tables = compile_tables([channel], seed=1, scale=1.0, price_level=1.0)
 one = ChannelActor(tables, {"channel": ("sms",)})
-one.on_tick(Tick(0, 0, 900_000, np.zeros((1, 1), np.uint8), ()), Columns(m.INTENT, 3).arrays)
+day = np.zeros((1, 1), np.uint8)
+one.on_tick(Tick(0, 0, 900_000, day, day, ()), Columns(m.INTENT, 3).arrays)
 @numba.njit
 def counted(a):
     b = [a, a]

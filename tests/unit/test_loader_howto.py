@@ -8,7 +8,10 @@ import pytest
 from scenarios import load
 from scenarios.cli import run_cli
 
-PAGES = ("add-an-offer", "add-a-channel", "add-a-quest", "add-a-tariff", "add-a-scenario")
+PAGES = (
+    "add-an-offer", "add-a-channel", "add-a-quest", "add-a-tariff", "add-a-scenario",
+    "place-roles-apart",
+)  # fmt: skip
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
 
 

@@ -1,0 +1,279 @@
+"""What people do in a tick: chunks of lines, each counted, lived line by line, and then written.
+
+It owns the generation of `Activity` rows in canonical order: movement and use, with planned acts
+among them.  It must not rate, decide or look at anything that another line does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from actors import messages as m
+from actors.subscribers.acts import (
+    EXTRAS,
+    act_answer,
+    act_planned,
+    copy_extra,
+    join_or_wake,
+    put,
+    sort_extras,
+)
+from actors.subscribers.chunk import CHUNK, count_events, draw_events
+from actors.subscribers.place import (
+    ABROAD,
+    IN_FLIGHT,
+    diary_spot,
+    flight_spot,
+    may_move,
+    serving_cell,
+    switch_ms,
+)
+from actors.subscribers.state import EVENT_KINDS, LIFE_HERE, LIFE_MASK, LIFE_RESERVED, NEVER_S
+from actors.subscribers.usage import (
+    DATA,
+    LOCATION,
+    SMS,
+    VISIT,
+    VOICE,
+    close_gaps,
+    put_calls,
+    put_data,
+    put_locations,
+    put_texts,
+    put_visits,
+    serve,
+)
+from actors.subscribers.wants import bear_need
+from sim.core.kernel import hot, kernel
+from sim.core.quantiles import above
+from sim.core.rng import below, draw, mix64, stream
+
+S_SHOP = stream("want to buy in a mall")
+NEED_SHOPPING = 2
+N_KINDS = len(EVENT_KINDS)
+
+
+@kernel
+def enter_place(s, t, q, seed, i, sub, epoch, quarter, before, now, at_ms, x, nx, c):
+    """Tally a change of place, wake the want to shop, and let the network see the phone move."""
+    if before >= t.n_hex:
+        c.fence_exits[before - t.n_hex] += 1
+    if now >= t.n_hex:
+        fence = now - t.n_hex
+        c.fence_enters[fence] += 1
+        left = (np.int64(s.trip_to[i]) - quarter) * 900_000 - (at_ms - epoch * 900_000)
+        if left >= t.dwell_s[fence] * 1000:
+            c.fence_dwells[fence] += 1
+        a, b, _, _ = draw(seed, S_SHOP, sub, epoch, 0)
+        if t.fence_kind[fence] == 0 and a < t.shop_need:
+            bear_need(s, t, seed, i, sub, NEED_SHOPPING, at_ms // 1000 + below(b, 1200), c)
+    key = np.uint32(mix64(np.uint64(sub) ^ np.uint64(at_ms)) >> np.uint64(32))
+    cell = serving_cell(t, q, sub, now, key)
+    if cell >= 0 and nx < EXTRAS - 2:
+        nx = put(x, nx, sub, at_ms, m.LOCATION, m.UPDATE, 0, 0, cell)
+    return nx
+
+
+@hot
+def in_order(d, first, last, start_ms, end_ms, o):
+    """Sort the events of a line and epoch that fall into the tick; return how many there are.
+
+    Parameters
+    ----------
+    o : scratch, written: moment and row of the draws of each
+    """
+    n = 0
+    for at in range(first, last):
+        ts = d.ts_ms[at]
+        if ts < start_ms or ts >= end_ms:
+            continue
+        j = n
+        while j > 0 and o.ts_ms[j - 1] > ts:
+            o.ts_ms[j] = o.ts_ms[j - 1]
+            o.at[j] = o.at[j - 1]
+            j -= 1
+        o.ts_ms[j] = ts
+        o.at[j] = at
+        n += 1
+    return n
+
+
+@hot
+def live_epoch(
+    s, t, q, seed, i, sub, epoch, quarter, weekend, start_ms, end_ms, first, last,
+    d, v, o, x, nx, kx, out, n, n_events, lanes, c,
+):  # fmt: skip
+    """Live one epoch of one line: place, movement, and a row for each event and planned act.
+
+    Returns
+    -------
+    n, n_events, nx, kx : next free row and event, planned acts, planned acts already written
+    """
+    events = in_order(d, first, last, start_ms, end_ms, o)
+    moves = may_move(s, i, quarter)
+    if events == 0 and not moves:
+        return n, n_events, nx, kx
+    now = diary_spot(s, t, i, quarter)
+    before = diary_spot(s, t, i, quarter - 1) if moves else now
+    flying = s.travel_s[i] != NEVER_S
+    change_ms = np.int64(-1)
+    if before != now and not flying:
+        change_ms = epoch * 900_000 + switch_ms(seed, sub, epoch)
+        if start_ms <= change_ms < end_ms:
+            nx = enter_place(
+                s, t, q, seed, i, sub, epoch, quarter, before, now, change_ms, x, nx, c
+            )
+            sort_extras(x, nx)
+    machine = 1 if s.activity[i] == t.machine_class else 0
+    kinds = t.kinds[machine, weekend, quarter // 4]
+    if events > 0:
+        c.active_lines[quarter // 4] += 1
+    for k in range(events):
+        ts, at = o.ts_ms[k], o.at[k]
+        while kx < nx and x.ts_ms[kx] <= ts:
+            n = copy_extra(x, kx, out, n, c)
+            kx += 1
+        spot = before if ts < change_ms else now
+        w1 = d.w1[at]
+        kind = above(kinds[0], kinds[1], kinds[2], w1) + np.int64(w1 > kinds[3])
+        if flying:
+            place = flight_spot(s, t, i, sub, seed, ts // 1000)
+            if place == IN_FLIGHT:
+                continue
+            if place != -3:
+                spot = place
+            if spot == ABROAD and (kind >= LOCATION or (d.w3[at] & np.uint32(3)) != 0):
+                continue
+        out.sub[n] = sub
+        out.ts_ms[n] = ts
+        v.row[n_events] = n
+        v.spot[n_events] = spot
+        v.at[n_events] = at
+        v.lane[lanes[kind], kind] = n_events
+        lanes[kind] += 1
+        n_events += 1
+        n += 1
+    return n, n_events, nx, kx
+
+
+@kernel
+def live_lines(
+    s, p, t, q, due, due_n, due_at, seed, lo, first, n_active, epoch_0, n_epochs, quarters,
+    weekdays, start_ms, end_ms, lines, d, v, o, x, out, n, lanes, c,
+):  # fmt: skip
+    """Live the active lines of a chunk; rows of events get their line and moment only.
+
+    Returns
+    -------
+    n, n_events, due_at : next free row, events that happen, answers consumed
+    """
+    start_s = start_ms // 1000
+    end_s = end_ms // 1000
+    n_events = 0
+    for a in range(n_active):
+        j = np.int64(lines.active[a])
+        i = first + j
+        sub = lo + i
+        nx = 0
+        kx = 0
+        if s.due_s[i] < end_s:
+            nx = act_planned(s, p, t, seed, i, sub, start_s, end_s, x, nx, c)
+        while due_at < due_n and due.sub[due_at] == sub:
+            if nx < EXTRAS - 3:
+                nx = act_answer(s, i, due, due_at, x, nx, sub, t, c)
+            due_at += 1
+        life = s.life[i] & LIFE_MASK
+        if life == LIFE_RESERVED:
+            nx = join_or_wake(s, t, i, sub, start_s, end_s, x, nx)
+        if nx > 1:
+            sort_extras(x, nx)
+        if life == LIFE_HERE and s.silent_s[i] < end_s:
+            from_ms = max(start_ms, np.int64(s.silent_s[i]) * 1000)
+            region = p.region[i]
+            for e in range(n_epochs):
+                epoch = epoch_0 + e
+                if (epoch + 1) * 900_000 <= from_ms:
+                    continue
+                at = j * n_epochs + e
+                weekend = 1 if weekdays[region, e] >= 5 else 0
+                n, n_events, nx, kx = live_epoch(
+                    s, t, q, seed, i, sub, epoch, np.int64(quarters[region, e]), weekend,
+                    from_ms, end_ms, lines.first[at], lines.first[at + 1],
+                    d, v, o, x, nx, kx, out, n, n_events, lanes, c,
+                )  # fmt: skip
+        while kx < nx:
+            n = copy_extra(x, kx, out, n, c)
+            kx += 1
+    return n, n_events, due_at
+
+
+@kernel
+def mark_answers(due, due_n, due_at, first_sub, size, lines):
+    """Mark the lines of a chunk that have an answer due."""
+    for j in range(size):
+        lines.wake[j] = 0
+    k = due_at
+    while k < due_n and due.sub[k] < first_sub + size:
+        lines.wake[due.sub[k] - first_sub] = 1
+        k += 1
+
+
+@kernel
+def generate(
+    s, p, t, q, due, due_n, due_at, seed, lo, first, start_ms, end_ms, quarters, weekdays,
+    lines, d, v, o, x, out, capacity, load, c,
+):  # fmt: skip
+    """Write the rows of as many lines as fit, in canonical order.
+
+    Parameters
+    ----------
+    s, p : state (mutated) and profile of the partition
+    t : tables, `SubscriberTables`
+    q : cell quality of the previous tick
+    due : answers due in this tick, sorted by (sub, ts_ms); `due_n` of them, from `due_at` on
+    lo : global id of the partition's first line
+    first : local row of the first line to treat
+    quarters, weekdays : (n_regions, n_epochs) uint8, local quarter of the day and day of the week
+        of each epoch of the tick
+    lines, d, v, o, x : scratch: lines, draws and events of a chunk; events and planned acts of
+        one line
+    out : `Activity` columns with room for `capacity` rows, written
+    load : (n_cells, 4) int64, mutated: bytes, voice s, attempts, blocked
+
+    Returns
+    -------
+    last, n, due_at : local row after the last line treated, rows written, answers consumed
+    """
+    n = 0
+    n_lines = s.home.shape[0]
+    epoch_0 = start_ms // 900_000
+    n_epochs = (end_ms - 1) // 900_000 - epoch_0 + 1
+    chunk = max(CHUNK // n_epochs, 1)
+    room = chunk * (n_epochs * t.counts.shape[1] + EXTRAS)
+    lanes = o.lanes
+    i = first
+    while i < n_lines and n + room <= capacity:
+        size = min(chunk, n_lines - i)
+        mark_answers(due, due_n, due_at, lo + i, size, lines)
+        n_active = count_events(
+            s, p, t, seed, lo, i, size, epoch_0, n_epochs, quarters, weekdays, start_ms, end_ms,
+            lines, d,
+        )  # fmt: skip
+        draw_events(seed, d, lines.first[size * n_epochs])
+        for kind in range(N_KINDS):
+            lanes[kind] = 0
+        begun = n
+        n, n_events, due_at = live_lines(
+            s, p, t, q, due, due_n, due_at, seed, lo, i, n_active, epoch_0, n_epochs, quarters,
+            weekdays, start_ms, end_ms, lines, d, v, o, x, out, n, lanes, c,
+        )  # fmt: skip
+        serve(t, q, d, v, n_events, out)
+        put_calls(s, t, q, lo, d, v, lanes[VOICE], out, load, c)
+        put_texts(s, t, lo, v, lanes[SMS], out, load, c)
+        put_data(s, t, q, lo, d, v, lanes[DATA], out, load, c)
+        gone = put_locations(d, v, lanes[LOCATION], out, c)
+        gone += put_visits(t, d, v, lanes[VISIT], out, c)
+        if gone > 0:
+            n = close_gaps(out, begun, n)
+        i += size
+    return i, n, due_at
