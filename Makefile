@@ -35,8 +35,8 @@ check: setup  ## format, lint, types, import contracts, repository rules, quick 
 soak: setup  ## the long suites: many seeds, many shuffles; takes hours
 	@HYPOTHESIS_PROFILE=soak $(PYTEST) --timeout 0 -m "soak"
 
-golden: setup  ## write anew what is generated and committed: the JSON Schema of the scenario file
-	@$(PYTEST) tests/unit/test_schema_scenario.py --regenerate
+golden: setup  ## write anew what is generated and committed: the JSON Schema of the scenario file, the page of state
+	@$(PYTEST) tests/unit/test_schema_scenario.py tests/unit/test_state_page.py --regenerate
 
 bench: setup  ## measure speed, memory and start time
 	@if $(BIN)/twin bench --help >/dev/null 2>&1; then $(BIN)/twin bench; \

@@ -149,11 +149,25 @@ def age_s(status: dict[str, Any]) -> float | None:
     return None if at is None else max(time.time() - float(at), 0.0)
 
 
+def progress(status: dict[str, Any]) -> tuple[float, str]:
+    """Return the share of a bar and the words on it: of the phase where it is counted, else of the
+    run."""
+    part = status.get("phase_part")
+    if part:
+        share = part["done"] / max(part["total"], 1)
+        words = f"{short(part['done'])} of {short(part['total'])} {part['of']}"
+    else:
+        share, ms = float(status.get("share") or 0.0), status.get("sim_ms")
+        words = f"{days(ms)} of {days(status['sim_end_ms'])}" if ms else "not begun"
+    return min(max(share, 0.0), 1.0), words
+
+
 def figures(status: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what a status says, as pairs of name and text."""
     eta = status.get("eta_s")
     left = (status.get("sim_end_ms") or 0) - (status.get("sim_ms") or 0)
-    speed = left / 1000 / eta if eta else None
+    # While lines are built the time left is that of the phase, not of the simulated day.
+    speed = left / 1000 / eta if eta and not status.get("phase_part") else None
     rate = status.get("events_per_second")
     return [
         ("simulated", percent(status.get("share"), 0)),

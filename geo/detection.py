@@ -30,10 +30,11 @@ def presence(
 ) -> NDArray[np.float64]:
     """Return (n_hex + n_fence,) people at each spot at a daytime moment, summing to residents.
 
-    Malls get `mall_presence` of the residents that may choose them, airports `airport_presence`
-    of those for whom they are nearest, and shops `shop_presence` of everybody in equal parts.
+    People count by the operator's share of their region, since only its lines are heard. Malls get
+    `mall_presence` of the residents that may choose them, airports `airport_presence` of those for
+    whom they are nearest, and shops `shop_presence` of everybody in equal parts.
     """
-    people = hexes.people.astype(np.float64)
+    people = hexes.people * hexes.share
     total = people.sum()
     inside = np.zeros(len(table))
     chosen = hex_mall >= 0
@@ -48,7 +49,7 @@ def presence(
     shops = table.kind == FENCE_SHOP
     if shops.any():
         inside[shops] += params.shop_presence * total / shops.sum()
-    jobs = hexes.jobs.astype(np.float64)
+    jobs = hexes.jobs * hexes.share
     job_share = jobs / jobs.sum() if jobs.sum() > 0 else people / total
     outside = AT_HOME_SHARE * people + (1.0 - AT_HOME_SHARE) * total * job_share
     outside *= (total - inside.sum()) / outside.sum()

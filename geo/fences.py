@@ -116,7 +116,7 @@ def invent_malls(folder: Folder, hexes: people.Hexes, params: GeoParams, seed: i
     wanted -= _real_malls(folder)
     number = np.floor(np.maximum(wanted, 0.0) + rng.random(len(wanted))).astype(int)
     number[wanted <= 0] = 0
-    weight = np.where(hexes.in_airport, 0, hexes.jobs)
+    weight = np.where(hexes.in_airport | hexes.village, 0, hexes.jobs)
     order = np.argsort(hexes.place, kind="stable")
     start = np.searchsorted(hexes.place[order], np.arange(len(wanted) + 1))
     labels = _labels(folder)
@@ -175,11 +175,11 @@ def _real_malls(folder: Folder) -> NDArray[np.int64]:
 
 
 def invent_shops(folder: Folder, hexes: people.Hexes, params: GeoParams, seed: int) -> list[Fence]:
-    """Return `shops` synthetic shops, placed by residents and jobs."""
+    """Return `shops` synthetic shops, placed by people and jobs, times the operator's share."""
     if params.shops == 0:
         return []
     rng = randomness.generator(seed, "geo:shops")
-    weight = np.where(hexes.in_airport, 0.0, hexes.people + hexes.jobs).astype(np.float64)
+    weight = np.where(hexes.in_airport, 0.0, (hexes.people + hexes.jobs) * hexes.share)
     chosen = rng.choice(len(hexes.ids), size=params.shops, p=weight / weight.sum())
     spread = hexgrid.hex_area_m2(params.resolution) ** 0.5 * 0.25
     labels = _labels(folder)

@@ -48,10 +48,15 @@ class Geography:
 
     hex_id : (n_hex,) uint64, H3 cell, sorted ascending, unique
     hex_lat, hex_lon : (n_hex,) float64, degrees WGS84, centre of the hex
-    hex_people : (n_hex,) int64, residents >= 0; sums exactly to the folder's population
+    hex_people : (n_hex,) int64, residents >= 0; sums exactly to the folder's population, or to
+        `residents_total` where that is given
+    hex_lines : (n_hex,) int64, weight by which lines live there, >= 0: residents times the
+        operator's share of the region, rounded
     hex_jobs : (n_hex,) int64, jobs >= 0
     hex_region : (n_hex,) uint16, row of `region_names`
-    hex_place : (n_hex,) int32, row of `place_names`: the town that most residents belong to
+    hex_place : (n_hex,) int32, row of `place_names`: the town that most residents belong to, or
+        the nearest one
+    hex_village : (n_hex,) bool, True where only made-up villages stand
     region_names : n_region names; a region with several clocks appears once per UTC offset
     region_tz_q : (n_region,) int16, UTC offset in quarter hours (20 = UTC+5), -48..56
     place_names : n_place names, in order of `places.csv`
@@ -110,9 +115,11 @@ class Geography:
     hex_lat: NDArray[np.float64]
     hex_lon: NDArray[np.float64]
     hex_people: NDArray[np.int64]
+    hex_lines: NDArray[np.int64]
     hex_jobs: NDArray[np.int64]
     hex_region: NDArray[np.uint16]
     hex_place: NDArray[np.int32]
+    hex_village: NDArray[np.bool_]
     region_names: tuple[str, ...]
     region_tz_q: NDArray[np.int16]
     place_names: tuple[str, ...]
@@ -200,6 +207,12 @@ class Geography:
     def n_region(self) -> int:
         """Number of regions."""
         return len(self.region_names)
+
+    @property
+    def clock_tz_q(self) -> int:
+        """UTC offset, quarter hours, of the largest region: the clock of the scenario."""
+        residents = np.bincount(self.hex_region, weights=self.hex_people)
+        return int(self.region_tz_q[int(np.argmax(residents))])
 
     @property
     def people(self) -> int:

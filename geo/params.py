@@ -27,6 +27,20 @@ class GeoParams(BaseModel):
         le=10,
         description="H3 resolution of the hexes people move between: 9 town, 8 country",
     )
+    residents_total: int = Field(
+        default=0,
+        ge=0,
+        le=400_000_000,
+        description="residents of the whole territory: those that no place of the folder has live "
+        "in made-up villages around small places and recorded towers; 0: nobody besides",
+    )
+    market_share_sigma: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="sd of the logarithm of the operator's share of the residents of a region, "
+        "drawn by the region's name; no open figure by region (A)",
+    )
     sites_per_million: int = Field(
         default=720,
         ge=1,

@@ -2,8 +2,8 @@
 
 This module owns the density model of towns, the integer shares that conserve every resident, and
 which hexes exist at all. Density falls off exponentially from the centre of a place with a
-log-normal roughness, and jobs are nearer the centre and much rougher than homes. It must not know
-sites, cells, movement or subscribers.
+log-normal roughness, and jobs are nearer the centre and much rougher than homes. The operator's
+share of each region is drawn here too. It must not know sites, cells, movement or lines.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from geo import bands, hexgrid, randomness
+from geo import bands, hexgrid, randomness, villages
 from geo.io import Folder
-from sim.core.errors import LimitError
+from sim.core.errors import LimitError, ScenarioError
 
 TOWN_RADIUS_KM = 0.6
 TOWN_RADIUS_EXPONENT = 0.45
@@ -49,7 +49,11 @@ AIRPORT_JOBS_PER_KM2 = 400.0
 
 @dataclasses.dataclass(frozen=True)
 class Hexes:
-    """Inhabited or needed hexes, sorted by id; columns as in `geo.geography.Geography`."""
+    """Inhabited or needed hexes, sorted by id; columns as in `geo.geography.Geography`.
+
+    `village` marks hexes outside every listed place in which made-up villages stand; `share` is the
+    operator's share of the region against its share of the whole, 1.0 in the mean of residents.
+    """
 
     ids: NDArray[np.uint64]
     lat: NDArray[np.float64]
@@ -58,6 +62,8 @@ class Hexes:
     jobs: NDArray[np.int64]
     place: NDArray[np.int32]
     in_airport: NDArray[np.bool_]
+    village: NDArray[np.bool_]
+    share: NDArray[np.float64]
 
 
 def town_radius_km(population: NDArray[np.int64] | float) -> NDArray[np.float64]:
@@ -74,6 +80,8 @@ def settle(
     seed: int,
     airport_cells: NDArray[np.uint64],
     needed_cells: NDArray[np.uint64],
+    residents_total: int = 0,
+    market_share_sigma: float = 0.0,
 ) -> Hexes:
     """Return hexes with residents and jobs; residents of every place are conserved.
 
@@ -82,6 +90,8 @@ def settle(
     folder : places with positions and populations
     airport_cells : sorted unique cells in which nobody lives
     needed_cells : sorted unique cells that must exist even without people
+    residents_total : residents of the territory; those that no place has live in villages
+    market_share_sigma : sd of the logarithm of the operator's share by region
     """
     cell, place, km = _disks(folder, resolution)
     ids, at = np.unique(cell, return_inverse=True)
@@ -100,24 +110,71 @@ def settle(
     jobs_wanted = np.rint(folder.place_people * JOBS_PER_RESIDENT).astype(np.int64)
     jobs = apportion(job_weight, place, jobs_wanted)
 
-    all_ids = np.unique(np.concatenate([ids, needed_cells, airport_cells]))
+    far, far_people = _dispersed(
+        folder, residents_total, np.union1d(ids, airport_cells), resolution, seed
+    )
+
+    all_ids = np.unique(np.concatenate([ids, needed_cells, airport_cells, far]))
     row = np.searchsorted(all_ids, ids)[at]
-    hex_people = _sum_at(row, people, len(all_ids))
+    far_row = np.searchsorted(all_ids, far)
+    hex_people = _sum_at(row, people, len(all_ids)) + _sum_at(far_row, far_people, len(all_ids))
     hex_jobs = _sum_at(row, jobs, len(all_ids))
+    far_jobs = np.rint(far_people * JOBS_PER_RESIDENT).astype(np.int64)
+    hex_jobs += _sum_at(far_row, far_jobs, len(all_ids))
     airport = np.isin(all_ids, airport_cells)
     staff = AIRPORT_JOBS_PER_KM2 * hexgrid.hex_area_m2(resolution) / 1e6
     hex_jobs[airport] += round(staff)
     keep = (hex_people > 0) | (hex_jobs > 0) | np.isin(all_ids, needed_cells)
     lat, lon = hexgrid.centres(all_ids[keep])
+    main = _main_place(folder, lat, lon, row, people + jobs, place, keep)
     return Hexes(
         ids=all_ids[keep],
         lat=lat,
         lon=lon,
         people=hex_people[keep],
         jobs=hex_jobs[keep],
-        place=_main_place(folder, lat, lon, row, people + jobs, place, keep),
+        place=main,
         in_airport=airport[keep],
+        village=np.isin(all_ids[keep], far),
+        share=_shares(folder, main, hex_people[keep], market_share_sigma, seed),
     )
+
+
+def _dispersed(
+    folder: Folder, residents_total: int, taken: NDArray[np.uint64], resolution: int, seed: int
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return cells and residents of the villages that make up the total; none where it is 0."""
+    listed = int(folder.place_people.sum())
+    if residents_total == 0:
+        return taken[:0], np.zeros(0, dtype=np.int64)
+    if residents_total < listed:
+        raise ScenarioError(
+            "fewer residents than the places have",
+            path="geography.residents_total",
+            found=residents_total,
+            expected=f"0, or at least {listed}",
+        )
+    missing = residents_total - listed
+    if missing == 0:
+        return taken[:0], np.zeros(0, dtype=np.int64)
+    wanted = max(1, round(missing / villages.VILLAGE_PEOPLE))
+    cell, size = villages.scatter(folder, wanted, taken=taken, resolution=resolution, seed=seed)
+    group = np.zeros(len(cell), dtype=np.int64)
+    return cell, apportion(size, group, np.array([missing], dtype=np.int64))
+
+
+def _shares(
+    folder: Folder, place: NDArray[np.int32], hex_people: NDArray[np.int64], sigma: float, seed: int
+) -> NDArray[np.float64]:
+    """Return (n_hex,) the operator's share of a hex's region over that of the whole."""
+    if sigma == 0:
+        return np.ones(len(place))
+    draw = {
+        name: float(randomness.generator(seed, f"geo:market share of {name}").standard_normal())
+        for name in sorted(set(folder.place_regions))
+    }
+    share = np.exp(sigma * np.array([draw[name] for name in folder.place_regions]))[place]
+    return share * (hex_people.sum() / (hex_people * share).sum())
 
 
 def _tower_pull(folder: Folder, ids: NDArray[np.uint64]) -> NDArray[np.float64]:

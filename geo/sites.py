@@ -254,12 +254,13 @@ def _recorded_sites(
 
 
 def site_weight(folder: Folder, hexes: Hexes) -> NDArray[np.float64]:
-    """Return (n_hex,) sites wanted by the people of a hex, in arbitrary unit, sum > 0."""
-    size = folder.place_people[hexes.place]
+    """Return (n_hex,) sites wanted by the lines of a hex, in arbitrary unit, sum > 0."""
+    size = np.where(hexes.village, 0, folder.place_people[hexes.place])
     per_site = np.select(
         [size >= low for low, _ in SITE_CLASSES], [subs for _, subs in SITE_CLASSES]
     )
-    return (0.7 * hexes.people + 0.3 * hexes.jobs / 0.416) / per_site + 1e-12
+    wanted = (0.7 * hexes.people + 0.3 * hexes.jobs / 0.416) * hexes.share
+    return wanted / per_site + 1e-12
 
 
 def _technology(

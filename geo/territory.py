@@ -197,9 +197,11 @@ def _hex_columns(folder: Folder, hexes: people.Hexes) -> dict[str, Any]:
         "hex_lat": hexes.lat,
         "hex_lon": hexes.lon,
         "hex_people": hexes.people,
+        "hex_lines": np.rint(hexes.people * hexes.share).astype(np.int64),
         "hex_jobs": hexes.jobs,
         "hex_region": region,
         "hex_place": hexes.place,
+        "hex_village": hexes.village,
         "region_names": region_names,
         "region_tz_q": tz_q,
         "place_names": folder.place_names,
@@ -247,6 +249,8 @@ def _settle(folder: Folder, params: GeoParams, seed: int) -> people.Hexes:
         seed=seed,
         airport_cells=np.unique(np.concatenate(inside)) if inside else needed[:0],
         needed_cells=np.unique(needed),
+        residents_total=params.residents_total,
+        market_share_sigma=params.market_share_sigma,
     )
 
 

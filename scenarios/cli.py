@@ -14,7 +14,15 @@ from typing import Any
 
 import typer
 
-from scenarios import cli_dashboard, cli_inspect, cli_list, cli_new, cli_replay, cli_run
+from scenarios import (
+    cli_dashboard,
+    cli_inspect,
+    cli_list,
+    cli_new,
+    cli_replay,
+    cli_run,
+    cli_watch,
+)
 
 ClickException: Any = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
@@ -45,6 +53,7 @@ cli_inspect.register(app)
 cli_list.register(app)
 cli_new.register(app)
 cli_dashboard.register(app)
+cli_watch.register(app)
 
 
 def main() -> None:

@@ -136,7 +136,7 @@ def ticks_fit_epochs(context: Context) -> list[Problem]:
         found.append(
             context.problem(
                 ("clock", "start"), f"not a date ({error})",
-                expected="local time of the first region, such as 2026-03-04T00:00",
+                expected="local time of the largest region, such as 2026-03-04T00:00",
             )
         )  # fmt: skip
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,15 @@ def cache_key(loaded: Any, pilot: Any) -> str:
     return digest.hexdigest()[:24]
 
 
-def equilibrium(loaded: Any, geo: Geography, *, hosts: int) -> Donors | None:
+def equilibrium(
+    loaded: Any, geo: Geography, *, hosts: int, done: Callable[[int, int], None] | None = None
+) -> Donors | None:
     """Return the donors of a scenario, from the cache or by running the pilot.
 
     Parameters
     ----------
     hosts : threads that the pilot may use; changes nothing but the time it takes
+    done : called after each hour of the pilot with (1, hours in all)
     """
     if loaded.model.population.donor_days == 0:
         return None
@@ -99,12 +103,14 @@ def equilibrium(loaded: Any, geo: Geography, *, hosts: int) -> Donors | None:
             return _read(path)
         except (OSError, ValueError, KeyError):
             path.unlink(missing_ok=True)
-    donors = run_pilot(pilot, geo, hosts=hosts)
+    donors = run_pilot(pilot, geo, hosts=hosts, done=done)
     _write(path, donors)
     return donors
 
 
-def run_pilot(pilot: Any, geo: Geography, *, hosts: int) -> Donors:
+def run_pilot(
+    pilot: Any, geo: Geography, *, hosts: int, done: Callable[[int, int], None] | None = None
+) -> Donors:
     """Run the pilot and return the state of its lines in its last weeks."""
     world = build_world(pilot, geo, sampled=np.zeros(0, np.int64))
     partitions = make_partitions(world.n_lines, max(hosts, 1))
@@ -115,11 +121,14 @@ def run_pilot(pilot: Any, geo: Geography, *, hosts: int) -> Donors:
     kept: list[dict[str, dict[str, np.ndarray]]] = []
     wanted = {world.clock.end_ms - k * WEEK_MS for k in range(SNAPSHOTS)}
     wanted = {ms for ms in wanted if ms > 0} or {world.clock.end_ms}
+    n_hours = -(-world.clock.end_ms // world.clock.tick_ms)
 
     def look(index: int, _: TickOutcome) -> None:
         now_ms = min((index + 1) * world.clock.tick_ms, world.clock.end_ms)
         if now_ms in wanted:
             kept.append(_look(runtime, now_ms))
+        if done is not None:
+            done(1, n_hours)
 
     loop = Loop(
         runtime, world.clock, Timeline([]), (), _Nothing(), digest_stride=1 << 40, on_tick=look

@@ -23,7 +23,7 @@ class ClockParams(Params):
 
     start: str = Field(
         default="2026-03-04T00:00",
-        description="start, local time of the first region",
+        description="start, local time of the region with most residents",
         pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}$",
     )
     days: float = Field(default=1.0, gt=0, le=400, description="length, days; may be fractional")

@@ -13,7 +13,7 @@ import numpy as np
 from actors import messages as m
 from scenarios.kpis import HOUR_MS, PER_HOUR, PER_TICK, Context, kpis
 from scenarios.kpis_cases import CaseInfo
-from scenarios.world import World
+from scenarios.world import LINES_AT_ONCE, World
 from sim.core.columns import Schema
 from sim.record.recorder import Recorder
 from sim.record.tables import ByColumn
@@ -76,9 +76,8 @@ def geography_tables(world: World, recorder: Recorder, folder: Any) -> None:
         "capacity_kbps": geo.cell_capacity_kbps, "fence": geo.cell_fence,
     })  # fmt: skip
     lines = np.zeros(geo.n_hex, np.int64)
-    step = 2_000_000
-    for first in range(0, world.n_start, step):
-        subs = np.arange(first, min(first + step, world.n_start), dtype=np.int64)
+    for first in range(0, world.n_start, LINES_AT_ONCE):
+        subs = np.arange(first, min(first + LINES_AT_ONCE, world.n_start), dtype=np.int64)
         lines += np.bincount(homes(world.seed, subs, world.population), minlength=geo.n_hex)
     recorder.write_table("geo_hexes", {
         "hex_id": geo.hex_id, "lat": geo.hex_lat, "lon": geo.hex_lon, "people": geo.hex_people,

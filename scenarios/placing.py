@@ -7,7 +7,7 @@ know how a run is saved or told.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,8 +51,23 @@ def check_fits(scenario: Any) -> None:
         )
 
 
-def make_runtime(world: World, scenario: Any) -> tuple[Runtime, int, int]:
-    """Return (runtime, partitions, hosts) of a scenario's placement."""
+def make_runtime(
+    world: World, scenario: Any, *, built: Callable[[int], None] | None = None
+) -> tuple[Runtime, int, int]:
+    """Return (runtime, partitions, hosts) of a scenario's placement.
+
+    Parameters
+    ----------
+    built : called with the lines of each partition once it is built, from the thread of its host;
+        under `ray` hosts build in processes of their own, and nothing is told
+    """
+
+    def build(partition: Partition) -> Sequence[Actor]:
+        roles = world.build(partition)
+        if built is not None:
+            built(partition.n)
+        return roles
+
     placement = scenario.placement
     hosts = placement.hosts or os.cpu_count() or 1
     partitions = make_partitions(world.n_lines, placement.partitions)
@@ -71,9 +86,9 @@ def make_runtime(world: World, scenario: Any) -> tuple[Runtime, int, int]:
     elif placement.runtime == "paranoid":
         from sim.runtime.paranoid import ParanoidRuntime
 
-        made = ParanoidRuntime(world.plan, shares, world.build, world.make_globals())
+        made = ParanoidRuntime(world.plan, shares, build, world.make_globals())
     else:
-        made = EmbeddedRuntime(world.plan, shares, world.build, world.make_globals())
+        made = EmbeddedRuntime(world.plan, shares, build, world.make_globals())
     return made, len(partitions), len(shares)
 
 

@@ -57,7 +57,7 @@ class PopulationTables:
     ----------
     n_start : lines that are with us at the start
     n_later : lines that join later; their ids follow
-    hex_cum : (n_hex,) int64, cumulative residents
+    hex_cum : (n_hex,) int64, cumulative weight by which lines live in a hex
     join_ms : span over which reserved lines join, ms
     employed : uint32 threshold
     volume_q : (65,) int64, data factor of each volume class, 1/1024
@@ -84,7 +84,7 @@ class PopulationTables:
 
 
 def homes(seed: int, subs: np.ndarray, tables: PopulationTables) -> np.ndarray:
-    """Return (n,) int32 home hexes, in proportion to residents.
+    """Return (n,) int32 home hexes, by residents and the operator's share of them.
 
     Ids are cut into blocks of at most `BLOCK_LINES`, lines that join later apart.  In each block
     the homes are a stratified sample of all residents in the order of the hexes, which is that of

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TextIO
 
@@ -21,6 +22,10 @@ BAR_WIDTH = 24
 
 class Progress(Protocol):
     """What a run tells whoever watches it."""
+
+    def part(self, *, done: int, total: int, of: str, memory_bytes: int) -> None:
+        """Say how much of a phase is done that is not counted in simulated time."""
+        ...
 
     def phase(self, name: str) -> None:
         """Say that a phase begins: `load`, `build`, `compile`, `run`, `write`."""
@@ -40,6 +45,9 @@ class Progress(Protocol):
 class Silent:
     """Shows nothing."""
 
+    def part(self, *, done: int, total: int, of: str, memory_bytes: int) -> None:
+        """Show nothing."""
+
     def phase(self, name: str) -> None:
         """Show nothing."""
 
@@ -52,8 +60,56 @@ class Silent:
         """Show nothing."""
 
 
+@dataclass(frozen=True)
+class Now:
+    """Where a run is, as both the run itself and a reader of its status file know it.
+
+    Attributes
+    ----------
+    phase : `load`, `build`, `compile`, `run`, `write`
+    spent_s : wall seconds of the phase
+    share : 0..1, how much of the phase is done; None where nobody can tell
+    at : simulated clock, or what is counted, in words; empty where neither is known
+    rate : network events per wall second, None outside phase `run`
+    left_s : wall seconds that are left of the phase, None where nobody can tell
+    memory_bytes : memory of all processes, None where it was not looked at
+    """
+
+    phase: str
+    spent_s: float
+    share: float | None = None
+    at: str = ""
+    rate: float | None = None
+    left_s: float | None = None
+    memory_bytes: int | None = None
+
+    def text(self) -> str:
+        """Return the line that every terminal shows."""
+        if self.share is None:
+            return f"{self.phase:<8} {_span(self.spent_s)}"
+        words = [f"{self.phase:<5} {self.at}", f"{100 * self.share:3.0f} %"]
+        if self.rate is not None:
+            words.append(f"{_short(self.rate)} events/s")
+        words.append("left " + ("?" if self.left_s is None else _span(self.left_s)))
+        if self.memory_bytes is not None:
+            words.append(f"{self.memory_bytes / 2**30:.1f} GiB")
+        return "  ".join(words)
+
+
+def clock_text(start: datetime, sim_ms: int) -> str:
+    """Return the simulated clock of a run that began at `start`."""
+    return (start + timedelta(milliseconds=sim_ms)).strftime("%a %m-%d %H:%M")
+
+
+def part_text(done: int, total: int, of: str) -> str:
+    """Return how many of something are done."""
+    if total < 100_000:
+        return f"{done:,} of {total:,} {of}"
+    return f"{_short(done)} of {_short(total)} {of}"
+
+
 class _Watch:
-    """Turns reports into one line of text."""
+    """Turns reports into what is known now."""
 
     def __init__(self, start: str, clock: Callable[[], float]) -> None:
         self.start = datetime.fromisoformat(start)
@@ -62,38 +118,45 @@ class _Watch:
         self.phase_began = clock()
         self.first: tuple[float, int, int] | None = None
         self.last: tuple[float, int, int, int, int] | None = None
+        self.counted: str | None = None
 
     def begin(self, name: str) -> None:
         self.name, self.phase_began = name, self.clock()
-        self.first = self.last = None
+        self.first = self.last = self.counted = None
 
-    def note(self, *, sim_ms: int, end_ms: int, events: int, memory_bytes: int) -> None:
+    def note(self, *, done: int, total: int, events: int, memory_bytes: int,
+             counted: str | None = None) -> None:  # fmt: skip
+        """Note simulated ms of all, or how many of something `counted` are done."""
         now = self.clock()
-        if self.first is None:
+        if self.first is None or self.counted != counted:
             # A resumed run begins in the middle: rate and time left count from its first report.
-            fresh = sim_ms * 20 <= end_ms
-            self.first = (self.phase_began, 0, 0) if fresh else (now, sim_ms, events)
-        self.last = (now, sim_ms, end_ms, events, memory_bytes)
+            fresh = counted is None and done * 20 <= total
+            self.first = (self.phase_began, 0, 0) if fresh else (now, done, events)
+        self.counted = counted
+        self.last = (now, done, total, events, memory_bytes)
 
-    def share(self) -> float:
-        if self.last is None or self.last[2] <= 0:
-            return 0.0
-        return min(self.last[1] / self.last[2], 1.0)
+    def now(self) -> Now:
+        spent = self.clock() - self.phase_began
+        if self.last is None or self.first is None or self.last[2] <= 0:
+            return Now(self.name, spent)
+        at, done, total, events, memory = self.last
+        began, done_0, events_0 = self.first
+        wall = max(at - began, 1e-9)
+        fresh = done - done_0
+        return Now(
+            self.name,
+            spent,
+            share=min(done / total, 1.0),
+            at=clock_text(self.start, done)
+            if self.counted is None
+            else part_text(done, total, self.counted),
+            rate=(events - events_0) / wall if self.counted is None else None,
+            left_s=wall * (total - done) / fresh if fresh > 0 else None,
+            memory_bytes=memory,
+        )
 
     def text(self) -> str:
-        if self.last is None or self.first is None:
-            return f"{self.name:<8} {_span(self.clock() - self.phase_began)}"
-        now, sim_ms, end_ms, events, memory = self.last
-        began, sim_0, events_0 = self.first
-        wall = max(now - began, 1e-9)
-        rate = (events - events_0) / wall
-        done = sim_ms - sim_0
-        left = _span(wall * (end_ms - sim_ms) / done) if done > 0 else "?"
-        at = (self.start + timedelta(milliseconds=sim_ms)).strftime("%a %m-%d %H:%M")
-        return (
-            f"{self.name:<5} {at}  {100 * self.share():3.0f} %  {_short(rate)} events/s"
-            f"  left {left}  {memory / 2**30:.1f} GiB"
-        )
+        return self.now().text()
 
 
 class Lines:
@@ -117,7 +180,12 @@ class Lines:
         self, *, sim_ms: int, end_ms: int, events: int, memory_bytes: int, tick: int
     ) -> None:
         """Note where the run is, and write it when it is time."""
-        self.watch.note(sim_ms=sim_ms, end_ms=end_ms, events=events, memory_bytes=memory_bytes)
+        self.watch.note(done=sim_ms, total=end_ms, events=events, memory_bytes=memory_bytes)
+        self._write()
+
+    def part(self, *, done: int, total: int, of: str, memory_bytes: int) -> None:
+        """Note how much of a phase is done, and write it when it is time."""
+        self.watch.note(done=done, total=total, events=0, memory_bytes=memory_bytes, counted=of)
         self._write()
 
     def _write(self) -> None:
@@ -162,22 +230,34 @@ class Bar:
         self, *, sim_ms: int, end_ms: int, events: int, memory_bytes: int, tick: int
     ) -> None:
         """Note where the run is, and paint it when it is time."""
-        self.watch.note(sim_ms=sim_ms, end_ms=end_ms, events=events, memory_bytes=memory_bytes)
+        self.watch.note(done=sim_ms, total=end_ms, events=events, memory_bytes=memory_bytes)
+        self._paint()
+
+    def part(self, *, done: int, total: int, of: str, memory_bytes: int) -> None:
+        """Note how much of a phase is done, and paint it when it is time."""
+        self.watch.note(done=done, total=total, events=0, memory_bytes=memory_bytes, counted=of)
+        self._paint()
+
+    def _paint(self) -> None:
         now = self.watch.clock()
         if self.started and now - self.painted >= PAINT_EVERY_S:
             self.painted = now
             self.live.refresh()
 
     def _line(self) -> Any:
-        full = round(BAR_WIDTH * self.watch.share())
-        bar = "█" * full + "·" * (BAR_WIDTH - full)
-        return self._text(f"{bar} {self.watch.text()}", no_wrap=True, overflow="ellipsis")
+        return self._text(painted(self.watch.now()), no_wrap=True, overflow="ellipsis")
 
     def close(self) -> None:
         """Take the line away; the summary follows."""
         if self.started:
             self.started = False
             self.live.stop()
+
+
+def painted(now: Now) -> str:
+    """Return a bar and the line behind it."""
+    full = round(BAR_WIDTH * (now.share or 0.0))
+    return "█" * full + "·" * (BAR_WIDTH - full) + " " + now.text()
 
 
 def make_progress(*, start: str, quiet: bool = False, stream: TextIO | None = None) -> Progress:

@@ -58,6 +58,8 @@ FULL_SCALE = 78_000_000
 SAMPLE_LINES = 1_500
 DIGEST_LINES = 4_000
 SLICE_ROWS = 1 << 16
+LINES_AT_ONCE = 1 << 18
+"""Lines looked at together where all of them are passed: no array grows with the population."""
 
 TOPOLOGY = Topology(
     roles=("subscribers", "billing", "rtm"),
@@ -250,7 +252,7 @@ def n_joining(scenario: Any) -> int:
 
 def make_calendar(scenario: Any, geo: Geography) -> Calendar:
     """Return the calendar of a scenario."""
-    shift = geo.region_tz_q.astype(np.int64) - int(geo.region_tz_q[0])
+    shift = geo.region_tz_q.astype(np.int64) - geo.clock_tz_q
     return Calendar(datetime.fromisoformat(scenario.clock.start), shift, scenario.clock.weekly)
 
 
@@ -283,7 +285,7 @@ def _population_tables(
     return PopulationTables(
         n_start=pop.subscribers,
         n_later=n_joining(scenario),
-        hex_cum=np.cumsum(geo.hex_people),
+        hex_cum=np.cumsum(geo.hex_lines),
         join_ms=round(scenario.clock.days * DAY_MS),
         employed=rng.threshold(scenario.subscribers.mobility.employed_share),
         volume_q=sub_tables.volume_q,
@@ -309,9 +311,8 @@ def _sampled(scenario: Any, n_lines: int) -> np.ndarray:
         share = min(1.0, SAMPLE_LINES / n_lines)
     limit = int(share * 4294967296)
     kept = []
-    step = 4_000_000
-    for first in range(0, n_lines, step):
-        subs = np.arange(first, min(first + step, n_lines), dtype=np.int64)
+    for first in range(0, n_lines, LINES_AT_ONCE):
+        subs = np.arange(first, min(first + LINES_AT_ONCE, n_lines), dtype=np.int64)
         words = rng.draws(0, "recorded sample", subs)[:, 0].astype(np.int64)
         kept.append(subs[words < limit])
     watched = [sub for sub in scenario.record.watch if 0 <= sub < n_lines]

@@ -73,6 +73,10 @@ def scan_for(rules: tuple[tuple[str, str, tuple[int, ...]], ...]) -> Any:
     return make_scan(make_dispatch(chain))
 
 
+EXPERIMENTS_AT_START = 1024
+"""Horizons for which a partition has room before it grows."""
+
+
 def experiment_capacity(n_lines: int) -> int:
     """Return how many horizons a partition may have open: one per line, at least 1,024."""
     return max(1024, n_lines)
@@ -93,7 +97,7 @@ class RtmActor:
         self.columns.ids = world.case_ids
         self.enabled = world.enabled
         self.scan = scan_for(world.rules)
-        self.pool = Columns(EXPERIMENT, 1024)
+        self.pool = Columns(EXPERIMENT, EXPERIMENTS_AT_START)
         self.n_pool = 0
         self._tally = new_tally(RTM_METRICS, world.labels)
         self._counters = RtmCounters(**self._tally)

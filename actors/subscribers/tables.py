@@ -304,7 +304,7 @@ def _cases(offers: Sequence[Offer], billing: BillingParams, price_level: float) 
 
 
 def _places(geo: Geography, dwell_s: Mapping[int, int], *, start_quarter: int) -> dict[str, Any]:
-    shift = geo.region_tz_q.astype(np.int64) - int(geo.region_tz_q[0])
+    shift = geo.region_tz_q.astype(np.int64) - geo.clock_tz_q
     return {
         "n_hex": len(geo.hex_id),
         "hex_work": geo.hex_work,
@@ -338,7 +338,7 @@ def compile_tables(
     ----------
     tariffs, offers, channels : entries of the run, in the order of their dense indices
     dwell_s : dwell time, s, by fence kind
-    start_quarter : quarter of the day at the start, local time of the first region
+    start_quarter : quarter of the day at the start, local time of the largest region
     """
     speed = np.array([round(c.answer_speed * 1024) for c in channels] or [1024], np.int64)
     parts: dict[str, Any] = {

@@ -128,18 +128,13 @@ def _card(info: RunInfo, own: live.Started | None) -> None:
                 "Stop", key=f"stop-{info.name}", on_click=live.stop, args=(own,), width="stretch",
                 icon=":material/stop:", help="As Ctrl-C: the state is saved, --resume goes on.",
             )  # fmt: skip
-        share = min(max(float(status.get("share") or 0.0), 0.0), 1.0)
-        st.progress(share, text=_clock(info))
+        share, words = live.progress(status)
+        st.progress(share, text=words)
         history = _history(info)
         for column, (name, value) in zip(st.columns(6), live.figures(status), strict=True):
             chart = history if name == "events a second" and len(history) > 2 else None
             column.metric(name, value, chart_data=chart, chart_type="area")
         _notes(info)
-
-
-def _clock(info: RunInfo) -> str:
-    ms = info.status.get("sim_ms")
-    return "not begun" if not ms else f"{live.days(ms)} of {live.days(info.status['sim_end_ms'])}"
 
 
 def _history(info: RunInfo) -> list[float]:

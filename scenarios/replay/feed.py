@@ -85,12 +85,12 @@ class Feed:
         """Return the local time at which the recording starts, naive.
 
         Where the mapping names no zone, because every time carries its own offset, the clock of the
-        scenario's first region counts.
+        scenario's largest region counts.
         """
         moment = datetime.fromtimestamp(self.spool.start_ms / 1000, UTC)
         if self.mapping.zone:
             return moment.astimezone(zone_of(self.mapping.zone)).replace(tzinfo=None)
-        quarters = int(load_geography(loaded).region_tz_q[0])
+        quarters = load_geography(loaded).clock_tz_q
         return moment.replace(tzinfo=None) + timedelta(minutes=15 * quarters)
 
     @property

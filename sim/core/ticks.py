@@ -23,8 +23,8 @@ class Calendar:
 
     Attributes
     ----------
-    start : local time of the first region at the start, naive
-    region_shift_q : (n_regions,) int64, quarter hours ahead of the first region
+    start : local time at the start of the region whose clock the scenario goes by, naive
+    region_shift_q : (n_regions,) int64, quarter hours ahead of that region
     weekly : False makes every day a Wednesday
     """
 
@@ -34,7 +34,7 @@ class Calendar:
 
     @property
     def start_quarter(self) -> int:
-        """Return the quarter of the local day at the start, first region."""
+        """Return the quarter of the day at the start, by the clock of the scenario."""
         return (self.start.hour * 60 + self.start.minute) // 15
 
     def weekdays(self, first_epoch: int, n_epochs: int) -> np.ndarray:
@@ -57,7 +57,7 @@ class Calendar:
         return (local % 96 == 0).astype(np.uint8)
 
     def clock(self, ms: int) -> str:
-        """Return local time of the first region, for people."""
+        """Return the time by the clock of the scenario, for people."""
         return (self.start + timedelta(milliseconds=ms)).strftime("%a %d %b %H:%M")
 
 

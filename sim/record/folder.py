@@ -108,8 +108,13 @@ class RunFolder:
         """Return the folder of checkpoints."""
         return self.path / CHECKPOINTS
 
-    def complete(self) -> Path:
-        """Remove parts, write checksums, rename, release the lock; return the final path."""
+    def complete(self, *, exit_code: int = 0) -> Path:
+        """Remove parts, write checksums, rename, release the lock; return the final path.
+
+        Parameters
+        ----------
+        exit_code : told to whoever watches: 4 where the run is whole but missed a target
+        """
         # Files, and whole folders of checkpoints, that a kill or a full disk left half written.
         for rest in sorted(self.path.rglob(".*.tmp")):
             if rest.is_dir():
@@ -117,7 +122,7 @@ class RunFolder:
             else:
                 rest.unlink(missing_ok=True)
         shutil.rmtree(self.path / PARTS, ignore_errors=True)
-        self._finish_status("complete")
+        self._finish_status("complete", exit_code=exit_code)
         self.write_json(CHECKSUMS_FILE, _checksums(self.path))
         final = self.path.with_name(self.name)
         if final.exists():
@@ -130,11 +135,12 @@ class RunFolder:
 
     def interrupted(self, manifest: dict[str, Any] | None = None) -> Path:
         """Leave the `.part` to be resumed; its manifest says `interrupted`."""
-        return self._leave("interrupted", manifest, None)
+        return self._leave("interrupted", manifest, None, exit_code=130)
 
     def failed(self, error: BaseException | str, manifest: dict[str, Any] | None = None) -> Path:
         """Leave the `.part` as evidence; its manifest says `failed` and why."""
-        return self._leave("failed", manifest, str(error) or type(error).__name__)
+        code = int(getattr(error, "exit_code", 1))
+        return self._leave("failed", manifest, str(error) or type(error).__name__, exit_code=code)
 
     # --- files --------------------------------------------------------------------------------
 
@@ -160,6 +166,9 @@ class RunFolder:
         eta_s: float | None = None,
         memory_bytes: int | None = None,
         recoveries: int = 0,
+        part: tuple[int, int, str] | None = None,
+        phase_s: float | None = None,
+        start: str | None = None,
         force: bool = False,
     ) -> bool:
         """Write `status.json` at most twice a second; return whether it was written.
@@ -173,6 +182,10 @@ class RunFolder:
         eta_s : wall seconds that are left, None where nobody can tell
         memory_bytes : memory of all processes, bytes
         recoveries : times that a host was lost and restored
+        part : done, total and their noun, where a phase is counted in something else than
+            simulated time, such as `(65_536, 1_000_000, "lines")`
+        phase_s : wall seconds since the phase began
+        start : start of the scenario, local ISO time, to which `sim_ms` is added
         force : write it even if the last one is younger than half a second
         """
         self._status = {
@@ -186,6 +199,11 @@ class RunFolder:
             "eta_s": eta_s,
             "memory_bytes": None if memory_bytes is None else int(memory_bytes),
             "recoveries": int(recoveries),
+            "phase_s": phase_s,
+            "phase_part": None
+            if part is None
+            else {"done": int(part[0]), "total": int(part[1]), "of": part[2]},
+            "start": start,
         }
         now = time.monotonic()
         if not force and now - self._written_s < STATUS_INTERVAL_S:
@@ -200,13 +218,15 @@ class RunFolder:
         document = {**self._status, "pid": os.getpid(), "updated_unix_s": round(time.time(), 3)}
         _write_atomic(self.path / STATUS_FILE, _json_bytes(document, indent=None), sync=False)
 
-    def _finish_status(self, state: str, error: str | None = None) -> None:
-        self._status = {**self._status, "state": state, "eta_s": None}
+    def _finish_status(self, state: str, error: str | None = None, *, exit_code: int = 0) -> None:
+        self._status = {**self._status, "state": state, "eta_s": None, "exit_code": exit_code}
         if error is not None:
             self._status["error"] = error
         self._put_status()
 
-    def _leave(self, status: str, manifest: dict[str, Any] | None, error: str | None) -> Path:
+    def _leave(
+        self, status: str, manifest: dict[str, Any] | None, error: str | None, *, exit_code: int
+    ) -> Path:
         path = self.path / MANIFEST_FILE
         known = manifest if manifest is not None else (read_json(path) if path.exists() else {})
         document = {**known, "status": status}
@@ -216,7 +236,7 @@ class RunFolder:
         # the folder then looks like that of a killed run, which can be resumed too.
         try:
             self.write_json(MANIFEST_FILE, document)
-            self._finish_status(status, error)
+            self._finish_status(status, error, exit_code=exit_code)
         except OSError as full:
             logging.getLogger(__name__).warning("%s: state %s not told: %s", path, status, full)
         finally:

@@ -227,14 +227,15 @@ def list_runs(folder: str | Path) -> list[RunInfo]:
     if not folder.is_dir():
         return []
     found = [
-        _info(path)
+        run_info(path)
         for path in folder.iterdir()
         if path.is_dir() and any((path / f).exists() for f in (MANIFEST_FILE, STATUS_FILE))
     ]
     return sorted(found, key=lambda run: (-run.path.stat().st_mtime_ns, run.name))
 
 
-def _info(path: Path) -> RunInfo:
+def run_info(path: Path) -> RunInfo:
+    """Return what is known of one folder of a run, finished or not; never an error."""
     name = path.name.removesuffix(PART)
     try:
         manifest = read_json(path / MANIFEST_FILE) if (path / MANIFEST_FILE).exists() else {}

@@ -11,13 +11,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sim.core.errors import LimitError, ScenarioError
+from sim.core.lazy import LazyList
 from sim.core.partition import Partition
 
 KEEP = 3
@@ -55,7 +56,7 @@ def unflatten(flat: dict[str, np.ndarray]) -> dict[str, Any]:
     return out
 
 
-def _write(path: Path, value: dict[str, Any]) -> dict[str, Any]:
+def _write(path: Path, value: Mapping[str, Any]) -> dict[str, Any]:
     temporary = path.with_suffix(".tmp")
     try:
         arrays: dict[str, Any] = dict(flatten(value))
@@ -89,7 +90,7 @@ def save(
     *,
     tick: int,
     run: dict[str, Any],
-    partitions: Sequence[dict[str, Any]],
+    partitions: Iterable[Mapping[str, Any]],
     rest: dict[str, Any],
 ) -> Path:
     """Write a checkpoint taken after `tick` and return its folder.
@@ -97,7 +98,7 @@ def save(
     Parameters
     ----------
     run : what the checkpoint belongs to: scenario hash, seed, schema hash
-    partitions : snapshots of partitions: `first`, `last`, `roles`, `waiting`
+    partitions : snapshots of partitions: `first`, `last`, `roles`, `waiting`; taken one by one
     rest : everything else, nested dicts of arrays
     """
     target = folder / f"tick-{tick:08d}"
@@ -147,12 +148,32 @@ def _verify(path: Path) -> tuple[dict[str, Any] | None, str]:
     return content, ""
 
 
+class SavedPart(Mapping[str, Any]):
+    """The content of one part file, read when it is asked for and not kept."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __getitem__(self, key: str) -> Any:
+        with np.load(self.path, allow_pickle=False) as data:
+            names = [n for n in data.files if n.split(SEPARATOR, 1)[0] == key]
+            return unflatten({name: data[name] for name in names})[key]
+
+    def __iter__(self) -> Iterator[str]:
+        with np.load(self.path, allow_pickle=False) as data:
+            return iter(dict.fromkeys(name.split(SEPARATOR, 1)[0] for name in data.files))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def load(
     folder: Path, *, run: dict[str, Any]
-) -> tuple[int, list[dict[str, Any]], dict[str, Any], list[str]]:
+) -> tuple[int, Sequence[Mapping[str, Any]], dict[str, Any], list[str]]:
     """Return (tick, partitions, rest, warnings) of the newest checkpoint of this run that verifies.
 
-    Raises `ScenarioError` where none does, or where it belongs to another run.
+    Partitions are read from their files each time that they are looked at.  Raises
+    `ScenarioError` where none does, or where it belongs to another run.
     """
     warnings: list[str] = []
     for path in sorted(folder.glob("tick-*"), reverse=True):
@@ -167,34 +188,38 @@ def load(
                 file=path, found={k: content["run"].get(k) for k in differing},
                 expected={k: run[k] for k in differing},
             )  # fmt: skip
-        tables = {}
-        for part in content["parts"]:
-            with np.load(path / part["file"], allow_pickle=False) as data:
-                tables[part["file"]] = unflatten({name: data[name] for name in data.files})
-        rest = tables.pop("rest.npz")
-        return int(content["tick"]), [tables[k] for k in sorted(tables)], rest, warnings
+        parts = {part["file"]: SavedPart(path / part["file"]) for part in content["parts"]}
+        rest = dict(parts.pop("rest.npz"))
+        return int(content["tick"]), [parts[k] for k in sorted(parts)], rest, warnings
     raise ScenarioError(
         "no checkpoint can be used" + "".join(f"; {w}" for w in warnings), file=folder,
         expected="a whole checkpoint; without one, start the run afresh",
     )  # fmt: skip
 
 
-def recut(saved: Sequence[dict[str, Any]], partitions: Sequence[Partition]) -> list[dict[str, Any]]:
-    """Return saved partitions cut along other borders.
+def recut(
+    saved: Sequence[Mapping[str, Any]], partitions: Sequence[Partition]
+) -> Sequence[dict[str, Any]]:
+    """Return saved partitions cut along other borders, each when it is asked for.
 
     Columns under `state` have one row for each line; every other table has a `sub` column; numbers
     that stand alone are the same in every partition.
     """
-    ordered = sorted(saved, key=lambda part: int(part["first"]))
-    return [_cut(ordered, partition) for partition in partitions]
+    ordered = sorted(((int(p["first"]), int(p["last"]), p) for p in saved), key=lambda p: p[:2])
+
+    def cut(index: int) -> dict[str, Any]:
+        wanted = partitions[index]
+        touching = [
+            dict(part)
+            for first, last, part in ordered
+            if first < wanted.last and last > wanted.first
+        ]
+        return _cut(touching, wanted)
+
+    return LazyList(len(partitions), cut)
 
 
-def _cut(saved: Sequence[dict[str, Any]], partition: Partition) -> dict[str, Any]:
-    touching = [
-        part
-        for part in saved
-        if int(part["first"]) < partition.last and int(part["last"]) > partition.first
-    ]
+def _cut(touching: Sequence[dict[str, Any]], partition: Partition) -> dict[str, Any]:
     roles = {
         name: {
             kind: _join([(part, part["roles"][name][kind]) for part in touching], partition, kind)

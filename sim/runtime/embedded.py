@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sim.core.actor import Rows
+from sim.core.lazy import joined
 from sim.core.metrics import Tally, add_into
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
@@ -181,16 +182,16 @@ class EmbeddedRuntime:
         return sum(host.state_bytes() for host in self.hosts)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return partitions, waiting rows and global roles."""
+        """Return partitions, each copied when it is looked at, waiting rows and global roles."""
         return {
-            "partitions": [part for host in self.hosts for part in host.snapshot()],
+            "partitions": joined([host.snapshot() for host in self.hosts]),
             "scattered": self.scattered,
             "globals": self.globals.snapshot(),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go back to a snapshot of the same partitions."""
-        parts = list(saved["partitions"])
+        parts = saved["partitions"]
         for host in self.hosts:
             host.restore(parts[: len(host.partitions)])
             parts = parts[len(host.partitions) :]

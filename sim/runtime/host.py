@@ -15,6 +15,7 @@ import numpy as np
 
 from sim.core.actor import Actor, Inbox, Rows, SharesLoad, Slice
 from sim.core.columns import Block, Schema, concat_rows, empty_rows, take_rows
+from sim.core.lazy import LazyList
 from sim.core.metrics import Tally, add_into, reset
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
@@ -91,12 +92,17 @@ class Host:
     def __init__(self, plan: HostPlan, partitions: Sequence[Partition], build: Builder) -> None:
         self.plan = plan
         self.partitions = tuple(partitions)
-        self.roles = [tuple(build(partition)) for partition in self.partitions]
         self.load = np.zeros((plan.n_cells, 4), np.int64)
         self.blocks = {s.name: Block(s, plan.slice_rows) for s in plan.forward}
         self.waiting: list[dict[str, Rows]] = [{} for _ in self.partitions]
         self._tally: Tally = {}
-        self._share()
+        self.roles: list[tuple[Actor, ...]] = []
+        for partition in self.partitions:
+            roles = tuple(build(partition))
+            # At once: a load array and tallies of its own for each of a thousand partitions would
+            # take gigabytes while the host is built, and the allocator would keep them.
+            self._share(roles)
+            self.roles.append(roles)
 
     def tick(
         self,
@@ -157,27 +163,36 @@ class Host:
             for position, role in enumerate(roles)
         )
 
-    def snapshot(self) -> list[dict[str, Any]]:
-        """Return, for each partition, everything needed to go on."""
-        return [
-            {
-                "first": partition.first,
-                "last": partition.last,
-                "roles": {role.role: role.snapshot() for role in roles},
-                "waiting": {name: {c: a.copy() for c, a in rows.items()}
-                            for name, rows in waiting.items()},
-            }
-            for partition, roles, waiting in zip(
-                self.partitions, self.roles, self.waiting, strict=True
-            )
-        ]  # fmt: skip
+    def snapshot(self) -> Sequence[dict[str, Any]]:
+        """Return, for each partition, everything needed to go on.
+
+        Each is copied when it is looked at, so that all together never lie in memory twice: look
+        before the next tick.
+        """
+        return LazyList(len(self.partitions), self.snapshot_of)
+
+    def snapshot_of(self, k: int) -> dict[str, Any]:
+        """Return a copy of one partition."""
+        partition, waiting = self.partitions[k], self.waiting[k]
+        return {
+            "first": partition.first,
+            "last": partition.last,
+            "roles": {role.role: role.snapshot() for role in self.roles[k]},
+            "waiting": {
+                name: {c: a.copy() for c, a in rows.items()} for name, rows in waiting.items()
+            },
+        }
 
     def restore(self, saved: Sequence[dict[str, Any]]) -> None:
         """Go back to a snapshot of the same partitions."""
         for k, part in enumerate(saved):
-            for role in self.roles[k]:
-                role.restore(part["roles"][role.role])
-            self.waiting[k] = part["waiting"]
+            self.restore_one(k, part)
+
+    def restore_one(self, k: int, part: dict[str, Any]) -> None:
+        """Go back to a snapshot of one partition."""
+        for role in self.roles[k]:
+            role.restore(part["roles"][role.role])
+        self.waiting[k] = part["waiting"]
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -201,15 +216,14 @@ class Host:
             {} if digest_at is None else self.digest(*digest_at),
         )
 
-    def _share(self) -> None:
-        """Let every partition add into the host's load and tallies."""
-        for roles in self.roles:
-            for role in roles:
-                if not self._tally.keys() >= role.tally().keys():
-                    self._tally.update(role.tally())
-                role.share_tally({name: self._tally[name] for name in role.tally()})
-                if isinstance(role, SharesLoad):
-                    role.share_load(self.load)
+    def _share(self, roles: Sequence[Actor]) -> None:
+        """Let the roles of a partition add into the host's load and tallies."""
+        for role in roles:
+            if not self._tally.keys() >= role.tally().keys():
+                self._tally.update(role.tally())
+            role.share_tally({name: self._tally[name] for name in role.tally()})
+            if isinstance(role, SharesLoad):
+                role.share_load(self.load)
 
     def _inbox(
         self,

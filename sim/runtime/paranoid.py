@@ -113,7 +113,7 @@ class ParanoidRuntime(EmbeddedRuntime):
         """Perhaps rebuild hosts and global roles, shuffle what waits, then run the tick."""
         for k, host in enumerate(self.hosts):
             if self.rng.random() < RESTART_SHARE:
-                saved = through_bytes(host.snapshot())
+                saved = through_bytes(list(host.snapshot()))
                 fresh = self.make_host(self.shares[k], self.build)
                 fresh.restore(saved)
                 self.hosts[k] = fresh

@@ -28,6 +28,7 @@ import ray.exceptions
 
 from sim.core.actor import Rows
 from sim.core.errors import HostLost, TwinError
+from sim.core.lazy import LazyList
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
 from sim.runtime.embedded import TickOutcome, outcome, rows_for
@@ -73,13 +74,13 @@ class HostActor:
         """Return the bytes of all lines."""
         return self.host.state_bytes()
 
-    def snapshot(self) -> list[dict[str, Any]]:
-        """Return the snapshot of every partition."""
-        return self.host.snapshot()
+    def snapshot_of(self, k: int) -> dict[str, Any]:
+        """Return the snapshot of one partition."""
+        return self.host.snapshot_of(k)
 
-    def restore(self, saved: list[dict[str, Any]]) -> None:
+    def restore_one(self, k: int, saved: dict[str, Any]) -> None:
         """Go back to a snapshot; what came through the object store is read-only, so copy it."""
-        self.host.restore(_own(saved))
+        self.host.restore_one(k, _own(saved))
 
 
 class GlobalsActor:
@@ -241,22 +242,30 @@ class RayRuntime:
         return sum(self._get([host.state_bytes.remote() for host in self.hosts]))
 
     def snapshot(self) -> dict[str, Any]:
-        """Return partitions, waiting rows and global roles."""
-        parts = self._get([host.snapshot.remote() for host in self.hosts])
+        """Return partitions, each fetched when it is looked at, waiting rows and global roles."""
         return {
-            "partitions": [part for host in parts for part in host],
+            "partitions": LazyList(len(self._places()), self._snapshot_of),
             "scattered": self.scattered,
             "globals": self._get(self.roles.snapshot.remote()),
         }
 
+    def _places(self) -> list[tuple[int, int]]:
+        """Return (host, partition of the host) of every partition."""
+        return [(h, k) for h, share in enumerate(self.shares) for k in range(len(share))]
+
+    def _snapshot_of(self, index: int) -> dict[str, Any]:
+        host, k = self._places()[index]
+        return self._get([self.hosts[host].snapshot_of.remote(k)])[0]
+
     def restore(self, saved: dict[str, Any]) -> None:
         """Go back to a snapshot of the same partitions."""
-        parts = list(saved["partitions"])
-        calls = []
+        parts = saved["partitions"]
+        at = 0
         for host, share in zip(self.hosts, self.shares, strict=True):
-            calls.append(host.restore.remote(parts[: len(share)]))
-            parts = parts[len(share) :]
-        self._get(calls, SETTLE_S)
+            # One partition at a time: all of them would lie in the object store together.
+            for k in range(len(share)):
+                self._get([host.restore_one.remote(k, parts[at])], SETTLE_S)
+                at += 1
         self._get(self.roles.restore.remote(saved["globals"]))
         self.scattered = saved["scattered"]
         self.arrays = self._get(self.roles.arrays.remote())

@@ -103,7 +103,7 @@ class GroupActor:
 
     def snapshot(self) -> list[dict[str, Any]]:
         """Return the snapshot of every partition, of these roles."""
-        return self.host.snapshot()
+        return list(self.host.snapshot())
 
     def restore(self, saved: list[dict[str, Any]]) -> None:
         """Go back to a snapshot."""
