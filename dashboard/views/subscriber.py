@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import charts, figures, frame, live, queries, stories
 from dashboard.charts import escaped
 from dashboard.queries import RunKey
+from scenarios import stages as way
 from scenarios.report.words import count, dig
 from sim.core.errors import TwinError
 
@@ -114,7 +115,7 @@ def _decisions(key: RunKey, tables: dict[str, Any], currency: str) -> None:
         key=f"sub-decision-{key.path}-{records[0]['sub']}",
     )  # fmt: skip
     row = records[number]
-    message = stories.message_of(row, tables["contacts"])
+    message = way.message_of(row, tables["contacts"])
     left, right = st.columns([3, 2])
     with left:
         charts.data_table(
@@ -123,7 +124,7 @@ def _decisions(key: RunKey, tables: dict[str, Any], currency: str) -> None:
         )  # fmt: skip
     with right:
         st.markdown("**What only the twin knows**")
-        known = stories.truth(message, lambda ms: _clock(key, ms), currency)
+        known = way.truth(message, lambda ms: _clock(key, ms), currency)
         with st.container(border=True):
             for name, value in known:
                 st.markdown(f"{name}: **{escaped(value)}**")

@@ -14,7 +14,7 @@ from scenarios.replay.mapping import load_mapping
 from sim.core.errors import LimitError, ScenarioError
 from sim.record.source import Source
 from sim.record.source_spec import Limits
-from tests.unit.test_source_worlds import (
+from tests.recordings import (
     HEADER,
     SECRET,
     balanced,
@@ -416,7 +416,7 @@ def test_surroundings_do_not_matter(tmp_path, digest, root):
     """Hash seed, locale and time zone of the process change nothing."""
     folder = write_csv(tmp_path / "in", GOOD)
     code = (
-        "import pathlib, sys; from tests.unit.test_source_worlds import read; "
+        "import pathlib, sys; from tests.recordings import read; "
         "print(read(pathlib.Path(sys.argv[1])).digest)"
     )
     env = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Pacific/Apia", "LC_ALL": "C"}
