@@ -19,7 +19,7 @@ from tests.event_cases import Case, bases, case
 SHORT, LONG, LONG_PARTS = 120, 500, 20
 """Cases of each short part, of each long one, and how many long ones there are."""
 SECONDS_MAX = 5.0
-"""Longest time of one recording, s, on a machine that others share."""
+"""Longest time of one recording, s of this process: others may share the machine."""
 
 
 def applied(spool) -> Counter:
@@ -50,14 +50,13 @@ def outcome(number: int, folder: Path) -> str:
     made = case(number)
     note = f"case {number} ({made.name}, {made.share}): {'; '.join(made.blows)}"
     path, root = made.write(folder)
-    begin = time.perf_counter()
     try:
         mapping = load_mapping(path)
     except ScenarioError as error:
         assert all(p.message and p.file for p in error.problems), note
         return "mapping refused"
     told = expected(mapping, root, made.share)
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         feed = open_feed(root, path, bad_share_max=made.share)
         feed.account()
@@ -68,7 +67,7 @@ def outcome(number: int, folder: Path) -> str:
         assert fair, f"{note}: refused wrongly: {error}"
         return "refused"
     finally:
-        taken = time.perf_counter() - begin
+        taken = time.process_time() - begin
         assert taken < SECONDS_MAX, f"{note}: {taken:.1f} s"
     assert not isinstance(told, str), f"{note}: accepted, although: {told}"
     held(feed.spool, told, note)
@@ -109,9 +108,20 @@ def test_the_recordings_are_whole_before_they_are_struck(tmp_path: Path):
         assert told.faults == 0 and len(told.applied) > 20, name
 
 
+def warm(folder: Path) -> None:
+    """Read every base once: what compiles the first time is not the time of a case."""
+    for number, (name, (mapping, files)) in enumerate(bases().items()):
+        path, root = Case(name, mapping, dict(files), 0.01, []).write(folder / str(number))
+        spool = Source(load_mapping(path).recording(), root).spool(
+            folder / str(number) / "spool", secret=b"a secret of the test suite"
+        )
+        spool.rows_for(0, spool.end_ms)
+
+
 def outcomes(numbers: range, tmp_path: Path, monkeypatch) -> Counter:
     """Return how many cases ended how; each has a folder and a cache of its own."""
     found = Counter()
+    warm(tmp_path / "warm")
     for number in numbers:
         with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
             monkeypatch.setenv("TWIN_CACHE", f"{folder}/cache")
