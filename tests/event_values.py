@@ -76,6 +76,8 @@ def decimal_of(value: Any, point: str, thousands: str) -> Decimal | None:
     if isinstance(value, int | float | Decimal):
         told = Decimal(repr(value) if isinstance(value, float) else value)
         return told if told.is_finite() else None
+    if not isinstance(value, str):
+        return None
     whole = r"[0-9]+"
     if thousands:
         whole = rf"(?:[0-9]+|[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+)"
@@ -206,9 +208,11 @@ ISO = re.compile(
     r"(?:(Z|[+-]\d{2}(?::?\d{2})?)|:(\d{2})(?:[.,](\d{1,9}))?(?: ?(Z|[+-]\d{2}(?::?\d{2})?))?)?)?",
     re.ASCII,
 )
+# As many digits as there are: `2024111` is 2024-11-1 and never 2024-1-11.
 PARTS = {
-    "Y": r"(?P<Y>\d{4})", "y": r"(?P<y>\d{1,2})", "m": r"(?P<m>\d{1,2})", "d": r"(?P<d>\d{1,2})",
-    "H": r"(?P<H>\d{1,2})", "M": r"(?P<M>\d{1,2})", "S": r"(?P<S>\d{1,2})", "f": r"(?P<f>\d{1,6})",
+    "Y": r"(?P<Y>\d{4})", "y": r"(?P<y>\d{1,2}+)", "m": r"(?P<m>\d{1,2}+)", "d": r"(?P<d>\d{1,2}+)",
+    "H": r"(?P<H>\d{1,2}+)", "M": r"(?P<M>\d{1,2}+)", "S": r"(?P<S>\d{1,2}+)",
+    "f": r"(?P<f>\d{1,6}+)",
     "z": r"(?P<z>Z|[+-]\d{2}(?::?\d{2})?)",
 }  # fmt: skip
 
@@ -307,7 +311,7 @@ def _values(kind: pa.DataType, column: Any) -> list[Any]:
         counts = column.cast(pa.int64()).to_pylist()
         return [
             Typed(None, zoned, "") if n is None
-            else Typed(n * 1_000 if unit < 1 else n // int(unit), zoned, "")
+            else Typed(n * 1_000 if unit < 1 else n // int(unit), zoned, f"{n:025}")
             for n in counts
         ]  # fmt: skip
     plain_kind = (

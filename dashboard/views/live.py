@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import charts, frame, live, queries
 from dashboard.charts import escaped
-from scenarios.report.words import NONE, count, short
+from scenarios.report.words import NONE, counted, short
 from sim.core.errors import TwinError
 from sim.record.store import RunInfo
 
@@ -32,7 +32,8 @@ def page() -> None:
         frame.empty()
         return
     charts.data_table(
-        pd.DataFrame([_line(info) for info in found]), f"{count(len(found))} runs, youngest first",
+        pd.DataFrame([_line(info) for info in found]),
+        f"{counted(len(found), 'run')}, youngest first",
         key="runs",
         columns={"events a second": st.column_config.NumberColumn(format="compact"),
                  "subscribers": st.column_config.NumberColumn(format="localized")},

@@ -11,7 +11,7 @@ from dashboard import charts, figures, frame, live, queries, stories
 from dashboard.charts import escaped
 from dashboard.queries import RunKey
 from scenarios import stages as way
-from scenarios.report.words import count, dig
+from scenarios.report.words import count, counted, dig
 from sim.core.errors import TwinError
 
 TABLES = ("activity", "account_events", "decisions", "contacts", "detections")
@@ -57,8 +57,8 @@ def _pick(key: RunKey, known: Any) -> int | None:
     """Return the line that was chosen, from the list, the field, or the address."""
     subs = [int(s) for s in known["sub"].head(queries.LINES_MAX)]
     told = {
-        int(row["sub"]): f"line {row['sub']} · {row['decisions']} decisions, "
-        f"{row['messages']} messages"
+        int(row["sub"]): f"line {row['sub']} · {counted(row['decisions'], 'decision')}, "
+        f"{counted(row['messages'], 'message')}"
         for row in known.head(queries.LINES_MAX).to_dict("records")
     }
     everyone = {int(s) for s in known["sub"]}
