@@ -17,6 +17,8 @@ EVERY_S = 1.0
 UNFINISHED_MAX = 6
 HISTORY = 120  # points of the small curve of the rate: two minutes
 STALE_S = 60.0
+NO_FADING = '<style>[data-stale="true"] {opacity: 1 !important}</style>'
+"""A card that is drawn anew each second must not turn grey meanwhile: a run leaves little CPU."""
 
 
 def page() -> None:
@@ -24,6 +26,7 @@ def page() -> None:
     st.title("Live run", anchor=False)
     st.markdown("##### How far is it, how fast, and is it healthy?")
     st.markdown(":orange-badge[synthetic data]")
+    st.html(NO_FADING)
     _form()
     under_way()
     st.subheader("All runs", anchor=False)
@@ -160,10 +163,8 @@ def _notes(info: RunInfo) -> None:
     if info.state == "failed":
         st.error(escaped(str(reason or "it failed without a reason")))
     elif info.state in ("interrupted", "killed"):
-        scenario = info.manifest.get("scenario") or info.path / "scenario.yaml"
-        st.caption("Go on: the command that started it and `--resume`, for instance "
-                   f"`twin run {scenario} --out {info.path.with_name(info.name)} "
-                   "--resume`")  # fmt: skip
+        st.caption(f"Go on: `twin run {info.path / 'scenario.yaml'} "
+                   f"--out {info.path.with_name(info.name)} --resume`")  # fmt: skip
     elif age is not None and age > STALE_S:
         st.caption(f"Last heard of {live.span(age)} ago.")
     if info.status.get("recoveries"):

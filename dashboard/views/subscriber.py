@@ -11,7 +11,7 @@ from dashboard import charts, figures, frame, live, queries, stories
 from dashboard.charts import escaped
 from dashboard.queries import RunKey
 from scenarios import stages as way
-from scenarios.report.words import count, counted, dig
+from scenarios.report.words import count, counted
 from sim.core.errors import TwinError
 
 TABLES = ("activity", "account_events", "decisions", "contacts", "detections")
@@ -33,7 +33,7 @@ def page(key: RunKey) -> None:
     tables = {name: queries.rows_of(key, name, sub) for name in TABLES}
     _numbers(tables)
     run = queries.opened(key)
-    currency = dig(run.kpis, "charging", "currency") or "units of money"
+    currency = queries.currency(key)
     n = sum(len(rows) for rows in tables.values())
     charts.draw(
         figures.lanes(tables, currency),
