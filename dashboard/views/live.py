@@ -125,7 +125,9 @@ def _card(info: RunInfo, own: live.Started | None) -> None:
         colour, word = frame.STATES.get(info.state, ("gray", info.state))
         left, right = st.columns([5, 1], vertical_alignment="center")
         phase = str(status.get("phase") or "")
-        doing = live.PHASES.get(phase, phase) if info.state == "running" else f"in phase {phase}"
+        doing = live.PHASES.get(phase, phase)
+        if info.state != "running":
+            doing = f"while {doing}" if phase else ""
         left.markdown(f"**{escaped(info.name)}** :{colour}-badge[{word}] {escaped(doing)}")
         if own is not None and own.code is None:
             right.button(
