@@ -7,7 +7,9 @@ values.  Nothing of the real reader is used.
 from __future__ import annotations
 
 import decimal
+import gzip
 import re
+import zlib
 import zoneinfo
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -334,9 +336,13 @@ def cells(
     if not path.resolve().is_relative_to(root.resolve()) or not path.is_file():
         raise Unreadable("no cells")
     try:
-        lines = path.read_bytes().decode("utf-8").removeprefix("\ufeff").split("\n")
-    except UnicodeDecodeError:
-        raise Unreadable("cells: another encoding") from None
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+        lines = data.decode("utf-8").removeprefix("\ufeff").split("\n")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+        raise Unreadable("cells: another encoding, or damaged") from None
+    if not lines[0].strip():
+        raise Unreadable("cells: no header")
     if lines[-1] or any(len(line.encode()) > 1 << 20 for line in lines):
         raise Unreadable("cells: cut, or a line that is too long")
     rows = [split(line.removesuffix("\r"), table.delimiter, '"') for line in lines
@@ -345,7 +351,7 @@ def cells(
         raise Unreadable("cells: a broken line")
     names = [name.strip() for name in rows[0] or ()]
     needed = [n for n in (table.key, table.lat, table.lon, table.valid_from) if n]
-    if len(set(names)) < len(names) or not set(needed) <= set(names):
+    if len(names) > 1_024 or len(set(names)) < len(names) or not set(needed) <= set(names):
         raise Unreadable("cells: columns")
     found: dict[str, list[tuple[int, float, float]]] = {}
     for row in rows[1:]:

@@ -103,6 +103,8 @@ def test_f2_another_encoding_is_refused_and_can_be_set(tmp_path):
         assert read(folder, encoding=encoding).digest == whole
     with pytest.raises(ScenarioError):
         read(put(tmp_path / "le", CYRILLIC.encode("utf-16-le")))
+    with pytest.raises(ScenarioError, match="not utf-16; found"):
+        read(tmp_path / "le", encoding="utf-16")
 
 
 F3 = {
