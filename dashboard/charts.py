@@ -35,7 +35,7 @@ Frame = Any
 CLEAR = "rgba(0,0,0,0)"
 DARK = {
     PAPER: CLEAR, INK: "#e6e9ee", SOFT: "#a7b0bb", GRID: "#2a313a", "#9aa1a9": "#6d7680",
-    BLUE: "#56B4E9", ORANGE: "#E69F00", GREEN: "#2bbf95", PINK: "#e39cc4", SKY: "#8ecdf0",
+    BLUE: "#3f9be8", ORANGE: "#E69F00", GREEN: "#2bbf95", PINK: "#e39cc4", SKY: "#bfe4ff",
     RED: "#ff8a4c", GREY: "#9aa3ad", "#c3c8ce": "#5a626c",
 }  # fmt: skip
 """What each colour of the report becomes on a dark page."""

@@ -99,11 +99,20 @@ def page(title: str, question: str) -> Callable[[Callable[[RunKey], None]], Call
                     queries.open_run(info.path)
                 body(queries.key_of(info))
             except TwinError as error:
+                if became_complete(info):
+                    queries.runs.clear()
+                    st.rerun()
                 wrong(error)
 
         return show
 
     return decorate
+
+
+def became_complete(info: RunInfo) -> bool:
+    """Return whether a run was finished, and its folder renamed, since the list was made."""
+    renamed = info.path.with_name(info.name)
+    return info.path.name.endswith(PART) and not info.path.is_dir() and renamed.is_dir()
 
 
 def empty() -> None:

@@ -15,6 +15,8 @@ import streamlit as st
 from scenarios.report import data
 from scenarios.report.sections import Section, sections
 from scenarios.report.words import dig
+from scenarios.yaml12 import plain, read_yaml
+from sim.core.errors import ScenarioError
 from sim.record.store import Run, RunInfo, list_runs, open_run
 
 Frame = Any
@@ -165,6 +167,18 @@ def rows_of(key: RunKey, table: str, sub: int) -> Frame:
         [int(sub)],
     )
     return rows.assign(at=data.at(run, rows["ts_ms"]))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def currency(key: RunKey) -> str:
+    """Return the currency of a run; of one that is not finished from its scenario."""
+    run = opened(key)
+    told = dig(run.kpis, "charging", "currency")
+    try:
+        told = told or plain(read_yaml(run.path / "scenario.yaml"))["money"]["currency"]
+    except (ScenarioError, KeyError, TypeError):
+        told = "units of money"
+    return str(told)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

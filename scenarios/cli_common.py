@@ -26,6 +26,15 @@ SETTINGS = typer.Option(
     "--set", metavar="PATH=VALUE", show_default=False,
     help="Set a key of the scenario, such as rtm.enabled=false; repeat it.",
 )  # fmt: skip
+RUNTIME = typer.Option(help="embedded, ray or paranoid.", show_default=False)
+PARTITIONS = typer.Option(help="Parts of the population.", show_default=False)
+HOSTS = typer.Option(help="Workers; 0 is one per core.", show_default=False)
+OUT_DIR = typer.Option("--out", help="The run folder itself; must not exist.", show_default=False)
+RESUME = typer.Option("--resume", help="Go on with the newest interrupted run of it.")
+STOP_AT = typer.Option(
+    help="Stop there as Ctrl-C does: 18:00, 36h, or a date.", metavar="TIME", show_default=False
+)
+QUIET = typer.Option("--quiet", help="Show no progress.")
 AS_JSON = typer.Option("--json", help="One JSON document on standard output, nothing else.")
 
 _SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?"

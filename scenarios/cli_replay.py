@@ -6,7 +6,7 @@ It owns the options of a replay.  It must not know how files are read or lines a
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,30 +34,15 @@ def replay(
     subscribers: Annotated[int | None, common.SUBSCRIBERS] = None,
     days: Annotated[float | None, common.DAYS] = None,
     seed: Annotated[int | None, common.SEED] = None,
-    runtime: Annotated[
-        str | None, typer.Option(help="embedded, ray or paranoid.", show_default=False)
-    ] = None,
-    partitions: Annotated[
-        int | None, typer.Option(help="Parts of the population.", show_default=False)
-    ] = None,
-    hosts: Annotated[
-        int | None, typer.Option(help="Workers; 0 is one per core.", show_default=False)
-    ] = None,
-    out_dir: Annotated[
-        Path | None,
-        typer.Option("--out", help="The run folder itself; must not exist.", show_default=False),
-    ] = None,
+    runtime: Annotated[str | None, common.RUNTIME] = None,
+    partitions: Annotated[int | None, common.PARTITIONS] = None,
+    hosts: Annotated[int | None, common.HOSTS] = None,
+    out_dir: Annotated[Path | None, common.OUT_DIR] = None,
     settings: Annotated[list[str] | None, common.SETTINGS] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest interrupted run of it.")
-    ] = False,
-    stop_at: Annotated[
-        str | None,
-        typer.Option(help="Stop there as Ctrl-C does: 18:00, 36h, or a date.", metavar="TIME",
-                     show_default=False),
-    ] = None,
+    resume: Annotated[bool, common.RESUME] = False,
+    stop_at: Annotated[str | None, common.STOP_AT] = None,
     as_json: Annotated[bool, common.AS_JSON] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Annotated[bool, common.QUIET] = False,
 ) -> None:  # fmt: skip
     """Drive the loop by recorded events; whatever was not recorded stays simulated."""
     from scenarios.progress import make_progress
@@ -93,4 +78,25 @@ def replay(
             f"{told['applied']:,} applied + {told['quarantined']:,} left out; "
             f"{told['derived']:,} derived"
         )
+        for line in _remarks(told, feed.spool.folder):
+            out(line)
         out(next_steps(scenario, done))
+
+
+def _remarks(told: dict[str, Any], spool: Path) -> list[str]:
+    """Return what a reader should know of a recording: rows left out, sides that disagree."""
+    lines = []
+    if told["quarantined"]:
+        reasons = ", ".join(f"{name} {n:,}" for name, n in told["reasons"].items())
+        lines += [f"  left out    {reasons}", f"              rows: {spool / 'quarantine.parquet'}"]
+    sides = told["two_sides"]
+    if sides["differ"] or sides["one_side"]:
+        lines.append(
+            f"  two sides   {sides['agree']:,} calls agree, {sides['differ']:,} differ in time or "
+            f"length, {sides['one_side']:,} have one side alone"
+        )
+    if told["gaps"]:
+        lines.append(
+            f"  gaps        {len(told['gaps'])} spans without rows; no silence is seen there"
+        )
+    return lines

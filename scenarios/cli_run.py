@@ -33,43 +33,28 @@ def run(
     subscribers: Annotated[int | None, common.SUBSCRIBERS] = None,
     days: Annotated[float | None, common.DAYS] = None,
     seed: Annotated[int | None, common.SEED] = None,
-    runtime: Annotated[
-        str | None, typer.Option(help="embedded, ray or paranoid.", show_default=False)
-    ] = None,
-    partitions: Annotated[
-        int | None, typer.Option(help="Parts of the population.", show_default=False)
-    ] = None,
-    hosts: Annotated[
-        int | None, typer.Option(help="Workers; 0 is one per core.", show_default=False)
-    ] = None,
+    runtime: Annotated[str | None, common.RUNTIME] = None,
+    partitions: Annotated[int | None, common.PARTITIONS] = None,
+    hosts: Annotated[int | None, common.HOSTS] = None,
     tick_s: Annotated[
         int | None, typer.Option(help="Tick in seconds.", show_default=False)
     ] = None,
-    out_dir: Annotated[
-        Path | None,
-        typer.Option("--out", help="The run folder itself; must not exist.", show_default=False),
-    ] = None,
+    out_dir: Annotated[Path | None, common.OUT_DIR] = None,
     watch: Annotated[
         list[int] | None,
         typer.Option(help="Keep every row of this line; repeat it.", metavar="SUB",
                      show_default=False),
     ] = None,
     settings: Annotated[list[str] | None, common.SETTINGS] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest interrupted run of it.")
-    ] = False,
-    stop_at: Annotated[
-        str | None,
-        typer.Option(help="Stop there as Ctrl-C does: 18:00, 36h, or a date.", metavar="TIME",
-                     show_default=False),
-    ] = None,
+    resume: Annotated[bool, common.RESUME] = False,
+    stop_at: Annotated[str | None, common.STOP_AT] = None,
     live: Annotated[
         float | None,
         typer.Option(help="Simulated over wall seconds; 1 is real time.", metavar="SPEED",
                      show_default=False),
     ] = None,
     as_json: Annotated[bool, common.AS_JSON] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Annotated[bool, common.QUIET] = False,
 ) -> None:  # fmt: skip
     """Run a scenario once: the whole loop, measured, recorded, with a report."""
     from scenarios.progress import make_progress

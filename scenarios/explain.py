@@ -22,6 +22,7 @@ from actors.rtm.params import SEGMENTS
 from scenarios.equilibrium import equilibrium
 from scenarios.placing import line_roles, timeline_entries
 from scenarios.runner import run as run_scenario
+from scenarios.stages import message_of, stages, text, truth
 from scenarios.world import World, build_world, load_geography
 from sim.control.timeline import Timeline
 from sim.core.actor import Rows
@@ -271,15 +272,15 @@ def _day(world: World, tables: dict[str, Any]) -> list[dict[str, Any]]:
     for row in _records(tables["activity"]):
         rows.append((int(row["ts_ms"]), {
             "time": clock(int(row["ts_ms"])),
-            "what": f"{row['kind']} {_text(row.get('code'))}".strip(),
-            "cell": _text(row.get("cell")), "units": _text(row.get("units")),
+            "what": f"{row['kind']} {text(row.get('code'))}".strip(),
+            "cell": text(row.get("cell")), "units": text(row.get("units")),
             "charged": _money(row.get("charged_minor")),
-            "balance": _money(row.get("balance_after_minor")), "result": _text(row.get("result")),
+            "balance": _money(row.get("balance_after_minor")), "result": text(row.get("result")),
         }))  # fmt: skip
     for row in _records(tables["account_events"]):
         rows.append((int(row["ts_ms"]), {
             "time": clock(int(row["ts_ms"])), "what": f"account: {row['kind']}",
-            "units": _text(row["value"]), "balance": _money(row["balance_after_minor"]),
+            "units": text(row["value"]), "balance": _money(row["balance_after_minor"]),
         }))  # fmt: skip
     for row in _records(tables["contacts"]):
         rows.append((int(row["ts_ms"]), {
@@ -291,50 +292,23 @@ def _day(world: World, tables: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _decisions(world: World, tables: dict[str, Any]) -> list[dict[str, Any]]:
     """Return every decision, stage by stage, with what became of it and what was true."""
-    clock = world.clock.calendar.clock
-    deliveries = {int(d["trigger_ms"]): d for d in _records(tables["contacts"])}
+    clock, currency = world.clock.calendar.clock, world.scenario.money.currency
     out = []
     for row in _records(tables["decisions"]):
-        at = int(row["ts_ms"])
-        stages = [
-            ("trigger", _text(row["trigger"]), f"the rule saw {row['value']}"),
-            ("candidates", str(row["n_candidates"]), "use cases bound to the rule"),
-            ("eligible", str(row["n_eligible"]), "of these in the audience"),
-            ("policy", str(row["n_allowed"]), "of these allowed by contact policy"),
-            ("arbitration", _text(row["use_case"]) or "-", f"priority {row['priority_q']}"),
-            ("decision", _text(row["reason"]), f"after {row['latency_ms']} ms"),
+        sent = message_of(row, tables["contacts"])
+        told = stages(row, sent, words=str)
+        told += [
+            (f"truth: {name.lower()}", said, "") for name, said in truth(sent, clock, currency)
         ]
-        sent = deliveries.get(at)
-        if sent is not None:
-            after = f"{int(sent['sent_ms']) - at} ms after the rule was satisfied"
-            stages.append(("channel", _text(sent["channel"]), f"{sent['status']}, sent {after}"))
-            if _text(sent.get("seen")):
-                stages += _truth(sent, world)
         out.append({
-            "time": clock(at), "trigger": _text(row["trigger"]), "outcome": _text(row["reason"]),
-            "stages": stages,
+            "time": clock(int(row["ts_ms"])), "trigger": text(row["trigger"]),
+            "outcome": text(row["reason"]), "stages": told,
         })  # fmt: skip
     return out
 
 
-def _truth(truth: dict[str, Any], world: World) -> list[tuple[str, str, str]]:
-    clock = world.clock.calendar.clock
-    with_it = "accepts " + clock(int(truth["t1_ms"])) if truth["accepts"] else "no"
-    alone = "buys alone " + clock(int(truth["t0_ms"])) if int(truth["t0_ms"]) >= 0 else "never"
-    return [
-        ("truth: seen", "yes" if truth["seen"] else "no",
-         f"need {int(truth['need_q']) / 255:.2f}, fatigue {int(truth['fatigue_q']) / 1024:.2f}"),
-        ("truth: with the message", with_it, f"margin {_money(truth['y1_minor'])} in the horizon"),
-        ("truth: without it", alone, f"margin {_money(truth['y0_minor'])} in the horizon"),
-    ]  # fmt: skip
-
-
 def _records(frame: Any) -> list[dict[str, Any]]:
     return frame.to_dict("records") if len(frame) else []
-
-
-def _text(value: Any) -> str:
-    return "" if value is None or value != value or str(value) == "nan" else str(value)
 
 
 def _money(value: Any) -> str:

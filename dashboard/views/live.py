@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import charts, frame, live, queries
 from dashboard.charts import escaped
-from scenarios.report.words import NONE, count, short
+from scenarios.report.words import NONE, counted, short
 from sim.core.errors import TwinError
 from sim.record.store import RunInfo
 
@@ -17,6 +17,8 @@ EVERY_S = 1.0
 UNFINISHED_MAX = 6
 HISTORY = 120  # points of the small curve of the rate: two minutes
 STALE_S = 60.0
+NO_FADING = '<style>[data-stale="true"] {opacity: 1 !important}</style>'
+"""A card that is drawn anew each second must not turn grey meanwhile: a run leaves little CPU."""
 
 
 def page() -> None:
@@ -24,6 +26,7 @@ def page() -> None:
     st.title("Live run", anchor=False)
     st.markdown("##### How far is it, how fast, and is it healthy?")
     st.markdown(":orange-badge[synthetic data]")
+    st.html(NO_FADING)
     _form()
     under_way()
     st.subheader("All runs", anchor=False)
@@ -32,7 +35,8 @@ def page() -> None:
         frame.empty()
         return
     charts.data_table(
-        pd.DataFrame([_line(info) for info in found]), f"{count(len(found))} runs, youngest first",
+        pd.DataFrame([_line(info) for info in found]),
+        f"{counted(len(found), 'run')}, youngest first",
         key="runs",
         columns={"events a second": st.column_config.NumberColumn(format="compact"),
                  "subscribers": st.column_config.NumberColumn(format="localized")},
@@ -121,7 +125,9 @@ def _card(info: RunInfo, own: live.Started | None) -> None:
         colour, word = frame.STATES.get(info.state, ("gray", info.state))
         left, right = st.columns([5, 1], vertical_alignment="center")
         phase = str(status.get("phase") or "")
-        doing = live.PHASES.get(phase, phase) if info.state == "running" else f"in phase {phase}"
+        doing = live.PHASES.get(phase, phase)
+        if info.state != "running":
+            doing = f"while {doing}" if phase else ""
         left.markdown(f"**{escaped(info.name)}** :{colour}-badge[{word}] {escaped(doing)}")
         if own is not None and own.code is None:
             right.button(
@@ -154,10 +160,8 @@ def _notes(info: RunInfo) -> None:
     if info.state == "failed":
         st.error(escaped(str(reason or "it failed without a reason")))
     elif info.state in ("interrupted", "killed"):
-        scenario = info.manifest.get("scenario") or info.path / "scenario.yaml"
-        st.caption("Go on: the command that started it and `--resume`, for instance "
-                   f"`twin run {scenario} --out {info.path.with_name(info.name)} "
-                   "--resume`")  # fmt: skip
+        st.caption(f"Go on: `twin run {info.path / 'scenario.yaml'} "
+                   f"--out {info.path.with_name(info.name)} --resume`")  # fmt: skip
     elif age is not None and age > STALE_S:
         st.caption(f"Last heard of {live.span(age)} ago.")
     if info.status.get("recoveries"):

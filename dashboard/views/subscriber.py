@@ -10,7 +10,8 @@ import streamlit as st
 from dashboard import charts, figures, frame, live, queries, stories
 from dashboard.charts import escaped
 from dashboard.queries import RunKey
-from scenarios.report.words import count, dig
+from scenarios import stages as way
+from scenarios.report.words import count, counted
 from sim.core.errors import TwinError
 
 TABLES = ("activity", "account_events", "decisions", "contacts", "detections")
@@ -32,7 +33,7 @@ def page(key: RunKey) -> None:
     tables = {name: queries.rows_of(key, name, sub) for name in TABLES}
     _numbers(tables)
     run = queries.opened(key)
-    currency = dig(run.kpis, "charging", "currency") or "units of money"
+    currency = queries.currency(key)
     n = sum(len(rows) for rows in tables.values())
     charts.draw(
         figures.lanes(tables, currency),
@@ -56,8 +57,8 @@ def _pick(key: RunKey, known: Any) -> int | None:
     """Return the line that was chosen, from the list, the field, or the address."""
     subs = [int(s) for s in known["sub"].head(queries.LINES_MAX)]
     told = {
-        int(row["sub"]): f"line {row['sub']} · {row['decisions']} decisions, "
-        f"{row['messages']} messages"
+        int(row["sub"]): f"line {row['sub']} · {counted(row['decisions'], 'decision')}, "
+        f"{counted(row['messages'], 'message')}"
         for row in known.head(queries.LINES_MAX).to_dict("records")
     }
     everyone = {int(s) for s in known["sub"]}
@@ -114,7 +115,7 @@ def _decisions(key: RunKey, tables: dict[str, Any], currency: str) -> None:
         key=f"sub-decision-{key.path}-{records[0]['sub']}",
     )  # fmt: skip
     row = records[number]
-    message = stories.message_of(row, tables["contacts"])
+    message = way.message_of(row, tables["contacts"])
     left, right = st.columns([3, 2])
     with left:
         charts.data_table(
@@ -123,7 +124,7 @@ def _decisions(key: RunKey, tables: dict[str, Any], currency: str) -> None:
         )  # fmt: skip
     with right:
         st.markdown("**What only the twin knows**")
-        known = stories.truth(message, lambda ms: _clock(key, ms), currency)
+        known = way.truth(message, lambda ms: _clock(key, ms), currency)
         with st.container(border=True):
             for name, value in known:
                 st.markdown(f"{name}: **{escaped(value)}**")

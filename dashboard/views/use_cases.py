@@ -76,7 +76,7 @@ def table(cases: dict[str, Any]) -> Any:
     for name, case in cases.items():
         uplift, bought = case["uplift"], case["conversion"]
         rows.append({
-            "use case": name, "verdict": figures.VERDICT_WORDS[uplift["verdict"]],
+            "use case": label(name), "verdict": figures.VERDICT_WORDS[uplift["verdict"]],
             "uplift": _major(uplift["value"]), "low": _major(uplift["low"]),
             "high": _major(uplift["high"]), "in truth": _major(case["true_uplift"]),
             "treated n": uplift["n_treated"], "withheld n": uplift["n_withheld"],
@@ -96,10 +96,10 @@ def _columns(currency: str) -> dict[str, Any]:
     unit = f"{currency} per 1,000 winners"
     counts = ("rule satisfied", "winners", "sent", "seen", "accepted", "treated n", "withheld n")
     return {
-        "use case": st.column_config.TextColumn(pinned=True),
-        "uplift": number(format="%+,.0f", help=f"Margin, treated less withheld, {unit}."),
-        "low": number(format="%+,.0f", help=f"Low end of the 95 % interval, {unit}."),
-        "high": number(format="%+,.0f", help=f"High end of the 95 % interval, {unit}."),
+        "use case": st.column_config.TextColumn(pinned=True, width=150),
+        "uplift": number(format="%+,.0f", width=85, help=f"Margin, treated less withheld, {unit}."),
+        "low": number(format="%+,.0f", width=85, help=f"Low end of the 95 % interval, {unit}."),
+        "high": number(format="%+,.0f", width=85, help=f"High end of the 95 % interval, {unit}."),
         "in truth": number(format="%+,.0f", help=f"The same from both worlds, {unit}."),
         "treated buy": number("treated buy, %", format="%.1f"),
         "withheld buy": number("withheld buy, %", format="%.1f"),

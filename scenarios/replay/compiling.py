@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ MONEY_MAX = 10**15
 """Largest sum, minor units."""
 PIECES_MAX = 100_000
 """Most texts in one row."""
+_NOWHERE = Path("no folder of this name")
+_NO_TEXTS = ("idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7", "undefined")
 FORMATS = ("iso", "epoch_s", "epoch_ms", "since")
 OWN_ZONE = "own"
 _BYTES = {
@@ -68,6 +71,8 @@ def problems(mapping: Mapping) -> Iterator[Wrong]:
         yield ("window", "days"), "a length without a start", "window.start as well"
     if mapping.cells is not None and not _below(mapping.cells.file):
         yield ("cells", "file"), "the path leaves the folder of the recording", "a path below it"
+    if mapping.cells is not None and not _separates(mapping.cells.delimiter):
+        yield ("cells", "delimiter"), "cannot separate fields", "one ASCII character"
     for name, source in mapping.sources.items():
         for path, message, expected in _source_problems(mapping, source):
             yield ("sources", name, *path), message, expected
@@ -78,14 +83,13 @@ def _source_problems(mapping: Mapping, source: SourceField) -> Iterator[Wrong]:
         if not _below(pattern):
             message = "the path leaves the folder of the recording"
             yield ("files", str(i)), message, "a pattern below it, without `..`"
-    if source.encoding:
-        try:
-            codecs.lookup(source.encoding)
-        except LookupError:
-            yield ("encoding",), "no such encoding", "utf-8, cp1251, utf-16"
-    if not source.delimiter.isascii() or source.delimiter in '\r\n\0"':
+        elif not _a_pattern(pattern):
+            yield ("files", str(i)), "not a pattern of file names", "such as *.csv or calls/*.csv"
+    if not _encodes(source.encoding):
+        yield ("encoding",), "no such encoding", "utf-8, cp1251, utf-16"
+    if not _separates(source.delimiter):
         yield ("delimiter",), "cannot separate fields", "one ASCII character, such as , ; | or \\t"
-    if not source.quote.isascii() or source.quote == source.delimiter:
+    if not source.quote.isascii() or source.quote in "\r\n\0" + source.delimiter:
         yield ("quote",), "cannot quote fields", "one ASCII character unlike the delimiter"
     if len(set(source.columns)) != len(source.columns):
         yield ("columns",), "a column stands twice", "a name of its own for each"
@@ -156,6 +160,30 @@ def _time_problems(mapping: Mapping, time: TimeField) -> Iterator[Wrong]:
             yield (*path, "zone"), "seconds have no offset of their own", "the zone of since"
 
 
+def _separates(delimiter: str) -> bool:
+    return delimiter.isascii() and delimiter not in '\r\n\0"'
+
+
+def _encodes(encoding: str) -> bool:
+    """Return whether an encoding is one of texts: no packing, no escapes that programs write."""
+    try:
+        name = codecs.lookup(encoding).name
+        return name not in _NO_TEXTS and "\n;,".encode(encoding).decode(encoding) == "\n;,"
+    except (LookupError, UnicodeError, ValueError):
+        return False
+
+
+def _a_pattern(pattern: str) -> bool:
+    """Return whether a pattern can be looked for; asked of a folder that is not there."""
+    try:
+        next(_NOWHERE.glob(pattern), None)
+    except (ValueError, NotImplementedError, IndexError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def _below(pattern: str) -> bool:
     parts = pattern.replace("\\", "/").split("/")
     absolute = pattern.startswith(("/", "\\", "~")) or ":" in parts[0] or "\0" in pattern
@@ -194,8 +222,10 @@ def _source(mapping: Mapping, name: str, source: SourceField) -> SourceSpec:
             national_digits=numbers.national_digits,
         )  # fmt: skip
 
-    money = {key: _money(getattr(source, key), mapping.minor_digits)
-             for key in ("amount", "balance_before", "balance_after")}  # fmt: skip
+    # A balance may be below zero (postpaid); a sum that is taken or paid in may not.
+    money = {key: _money(getattr(source, key), mapping.minor_digits, low=low)
+             for key, low in (("amount", 0), ("balance_before", -MONEY_MAX),
+                              ("balance_after", -MONEY_MAX))}  # fmt: skip
     cell = source.cell
     sequence = (source.record_seq,) if source.record_seq else ()
     return SourceSpec(
@@ -245,12 +275,12 @@ def _time(mapping: Mapping, time: TimeField) -> TimeRule:
     )  # fmt: skip
 
 
-def _money(field: NumberField | None, minor_digits: int) -> NumberRule | None:
+def _money(field: NumberField | None, minor_digits: int, *, low: int) -> NumberRule | None:
     if field is None:
         return None
     scale = minor_digits if field.unit == "major" else 0
     return NumberRule(
-        column=field.column, scale=scale, missing=field.empty, low=-MONEY_MAX, high=MONEY_MAX
+        column=field.column, scale=scale, missing=field.empty, low=low, high=MONEY_MAX
     )
 
 
@@ -272,7 +302,7 @@ def _seconds(field: NumberField | None) -> NumberRule | None:
     scale, factor, divide = _SECONDS[field.unit]
     return NumberRule(
         column=field.column, scale=scale, factor=factor, divide=divide, missing=field.empty,
-        missed=field.missed, high=SECONDS_MAX,
+        missed=tuple(value * 10**scale for value in field.missed), high=SECONDS_MAX,
     )  # fmt: skip
 
 

@@ -12,10 +12,9 @@ import os
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -28,21 +27,13 @@ from sim.core.ticks import DAY_MS, Tick
 from sim.record.source import Source
 from sim.record.source_spec import DERIVED
 from sim.record.source_spool import Spool
+from sim.record.source_time import zone_of
 
 NEAR_KM = 30.0
 """A recorded cell stands for the nearest simulated one within this distance, km."""
 CHUNK = 200_000
 DATA_DIR = Path(__file__).parent / "data"
 KINDS = {"voice": VOICE, "sms": TEXT, "data": DATA, "topup": TOPUP, "location": PLACE}
-
-
-def zone_of(name: str) -> tzinfo:
-    """Return the zone of a mapping: a name such as Asia/Almaty, or an offset such as +05:45."""
-    if name[:1] in "+-":
-        hours, minutes = name[1:].split(":")
-        shift = timedelta(hours=int(hours), minutes=int(minutes))
-        return timezone(-shift if name[0] == "-" else shift)
-    return ZoneInfo(name)
 
 
 def secret() -> bytes:
@@ -115,6 +106,7 @@ class Feed:
             "digest": self.digest,
             "subscribers": self.spool.n_subscribers,
             **{k: counts[k] for k in ("rows_read", "applied", "derived", "quarantined", "reasons")},
+            "two_sides": self.spool.two_sides,
             "gaps": self.spool.gaps,
             "lines": [] if self.line_of is None else self.line_of.tolist(),
             "mask": self.mask,
@@ -263,7 +255,8 @@ def open_feed(
     recording = found.recording(bad_share_max=bad_share_max)
     source = Source(recording, events)
     source.check()
-    key = f"{Path(events).resolve()}|{recording.digest}"
+    # Whatever a spool is made of is in its name: files that were edited are read anew.
+    key = f"{Path(events).resolve()}|{source.fingerprint()}"
     folder = cache_dir() / "spools" / hashlib.sha256(key.encode()).hexdigest()[:24]
     folder.parent.mkdir(exist_ok=True)
     return Feed(source.spool(folder, secret=secret(), on_progress=on_progress), found)

@@ -31,19 +31,22 @@ Side = Literal["none", "mo", "mt"]
 class TypeField(Params):
     """What kind of event a row is: one kind, or a column."""
 
-    constant: EventType | None = Field(None, description="kind of every row of the source")
-    column: str = Field("", max_length=200, description="column with the kind")
+    constant: EventType | None = Field(default=None, description="kind of every row of the source")
+    column: str = Field(default="", max_length=200, description="column with the kind")
     values: dict[str, EventType] = Field(
-        {}, description="value of the column (any case): kind; skip: not replayed, only counted"
+        default={},
+        description="value of the column (any case): kind; skip: not replayed, only counted",
     )
 
 
 class DirectionField(Params):
     """Who began it: mo the subscriber, mt the other side."""
 
-    constant: Side | None = Field(None, description="direction of every row of the source")
-    column: str = Field("", max_length=200, description="column with the direction")
-    values: dict[str, Side] = Field({}, description="value of the column (any case): mo, mt, none")
+    constant: Side | None = Field(default=None, description="direction of every row of the source")
+    column: str = Field(default="", max_length=200, description="column with the direction")
+    values: dict[str, Side] = Field(
+        default={}, description="value of the column (any case): mo, mt, none"
+    )
 
 
 class TimeField(Params):
@@ -53,23 +56,26 @@ class TimeField(Params):
         description="column, or several that are joined by a blank (a date and a time)"
     )
     format: str = Field(
-        "iso", min_length=2, max_length=80,
+        default="iso", min_length=2, max_length=80,
         description="iso, epoch_s, epoch_ms, since, or a pattern like %d.%m.%Y %H:%M:%S",
     )  # fmt: skip
     zone: str = Field(
-        "", max_length=80,
+        default="", max_length=80,
         description="zone of local times: Asia/Almaty, UTC, +05:45; empty: the mapping's zone; "
         "own: every value has an offset of its own",
     )  # fmt: skip
-    since: str = Field("", description="format since: local date and time of second zero")
+    since: str = Field(default="", description="format since: local date and time of second zero")
     offset_s: int = Field(
-        0, ge=-172_800, le=172_800, description="added to a clock that is known to be wrong, s"
+        default=0,
+        ge=-172_800,
+        le=172_800,
+        description="added to a clock that is known to be wrong, s",
     )
     repeated_hour: Literal["refuse", "earlier", "later", "quarantine"] = Field(
-        "refuse", description="local times that summer time gives twice"
+        default="refuse", description="local times that summer time gives twice"
     )
     missing_hour: Literal["refuse", "quarantine"] = Field(
-        "refuse", description="local times that summer time leaves out"
+        default="refuse", description="local times that summer time leaves out"
     )
 
 
@@ -78,31 +84,36 @@ class NumberField(Params):
 
     column: str = Field(min_length=1, max_length=200, description="column with the number")
     unit: Literal["", "B", "kB", "MB", "GB", "KiB", "MiB", "s", "ms", "min", "minor", "major"] = (
-        Field("", description="unit of the number; must be told for bytes and money")
+        Field(default="", description="unit of the number; must be told for bytes and money")
     )
     empty: int | None = Field(
-        None, description="what an empty field means, in the unit that is stored; null: a fault"
+        default=None,
+        description="what an empty field means, in the unit that is stored; null: a fault",
     )
     missed: tuple[int, ...] = Field(
-        (), max_length=10, description="durations that mean a call nobody answered, such as -1"
+        default=(),
+        max_length=10,
+        description="durations that mean a call nobody answered, such as -1",
     )
 
 
 class SubscriberField(Params):
     """Whose event it is: a column, or the name of the file."""
 
-    column: str = Field("", max_length=200, description="column with the subscriber id")
+    column: str = Field(default="", max_length=200, description="column with the subscriber id")
     file_name: str = Field(
-        "", max_length=200, description="one file per subscriber: its name, like user_{id}.csv"
+        default="",
+        max_length=200,
+        description="one file per subscriber: its name, like user_{id}.csv",
     )
 
 
 class CellField(Params):
     """Where it was: the key of a cell, or a position."""
 
-    column: str = Field("", max_length=200, description="column with the key of the cell")
-    lat: str = Field("", max_length=200, description="column with the latitude, degrees")
-    lon: str = Field("", max_length=200, description="column with the longitude, degrees")
+    column: str = Field(default="", max_length=200, description="column with the key of the cell")
+    lat: str = Field(default="", max_length=200, description="column with the latitude, degrees")
+    lon: str = Field(default="", max_length=200, description="column with the longitude, degrees")
 
 
 class NumbersParams(Params):
@@ -131,10 +142,14 @@ class CellsParams(Params):
     key: str = Field(min_length=1, description="column with the key")
     lat: str = Field(min_length=1, description="column with the latitude, degrees")
     lon: str = Field(min_length=1, description="column with the longitude, degrees")
-    valid_from: str = Field("", description="column with the first day of a version (ISO date)")
-    delimiter: str = Field(",", min_length=1, max_length=1, description="between two fields")
+    valid_from: str = Field(
+        default="", description="column with the first day of a version (ISO date)"
+    )
+    delimiter: str = Field(
+        default=",", min_length=1, max_length=1, description="between two fields"
+    )
     unknown: Literal["quarantine", "admit"] = Field(
-        "quarantine", description="rows of a cell that is not in the file"
+        default="quarantine", description="rows of a cell that is not in the file"
     )
 
 
@@ -145,60 +160,70 @@ class SourceField(Params):
         min_length=1, max_length=100, description="patterns below the recording, like calls/*.csv"
     )
     format: Literal["csv", "parquet", "any"] = Field(
-        "csv", description="csv (also .gz), parquet, or any: by the end of the file name"
+        default="csv", description="csv (also .gz), parquet, or any: by the end of the file name"
     )
-    delimiter: str = Field(",", min_length=1, max_length=1, description="between two fields")
+    delimiter: str = Field(
+        default=",", min_length=1, max_length=1, description="between two fields"
+    )
     quote: str = Field('"', min_length=1, max_length=1, description="around a quoted field")
-    encoding: str = Field("utf-8", max_length=40, description="of the text: utf-8, cp1251, utf-16")
+    encoding: str = Field(
+        default="utf-8", max_length=40, description="of the text: utf-8, cp1251, utf-16"
+    )
     columns: tuple[str, ...] = Field(
-        (), max_length=1_024, description="names of the columns of a file that has no header line"
+        default=(),
+        max_length=1_024,
+        description="names of the columns of a file that has no header line",
     )
     ignore: tuple[str, ...] = Field(
-        (), max_length=1_024, description="columns that are not read; * for all that are not named"
+        default=(),
+        max_length=1_024,
+        description="columns that are not read; * for all that are not named",
     )
     optional: tuple[str, ...] = Field(
-        (), max_length=1_024, description="columns that a file may lack; taken as empty"
+        default=(), max_length=1_024, description="columns that a file may lack; taken as empty"
     )
-    skip_blank: bool = Field(False, description="blanks around a value do not count")
-    decimal: Literal[".", ","] = Field(".", description="decimal sign of numbers")
+    skip_blank: bool = Field(default=False, description="blanks around a value do not count")
+    decimal: Literal[".", ","] = Field(default=".", description="decimal sign of numbers")
     thousands: Literal["", ",", ".", " ", "'", "_"] = Field(
-        "", description="sign between thousands"
+        default="", description="sign between thousands"
     )
     event_type: TypeField = Field(description="kind of event")
     event_time: TimeField = Field(description="moment of the event, its start")
     subscriber_id: SubscriberField = Field(description="whose event it is")
     event_id: tuple[str, ...] = Field(
-        (), max_length=10,
+        default=(), max_length=10,
         description="columns that together name an event; none: file and row number, and equal "
         "rows are different events",
     )  # fmt: skip
-    record_seq: str = Field("", description="column with the number of a partial record")
-    direction: DirectionField | None = Field(None, description="who began it; null: none")
-    counterpart: str = Field("", description="column with the other side")
-    cell: CellField | None = Field(None, description="where it was")
-    duration_s: NumberField | None = Field(None, description="length of a call, s")
-    pieces: NumberField | None = Field(None, description="texts in a row; null: one")
-    bytes_up: NumberField | None = Field(None, description="data sent by the phone")
+    record_seq: str = Field(default="", description="column with the number of a partial record")
+    direction: DirectionField | None = Field(default=None, description="who began it; null: none")
+    counterpart: str = Field(default="", description="column with the other side")
+    cell: CellField | None = Field(default=None, description="where it was")
+    duration_s: NumberField | None = Field(default=None, description="length of a call, s")
+    pieces: NumberField | None = Field(default=None, description="texts in a row; null: one")
+    bytes_up: NumberField | None = Field(default=None, description="data sent by the phone")
     bytes_down: NumberField | None = Field(
-        None, description="data received by the phone, or the total"
+        default=None, description="data received by the phone, or the total"
     )
-    amount: NumberField | None = Field(None, description="sum of a top-up or a charge")
-    balance_before: NumberField | None = Field(None, description="main balance before")
+    amount: NumberField | None = Field(default=None, description="sum of a top-up or a charge")
+    balance_before: NumberField | None = Field(default=None, description="main balance before")
     balance_after: NumberField | None = Field(
-        None, description="main balance after; a top-up must give before + amount = after"
+        default=None, description="main balance after; a top-up must give before + amount = after"
     )
     balance_tolerance_minor: int = Field(
-        0, ge=0, le=1_000_000, description="how far off the balances may be, minor units"
+        default=0, ge=0, le=1_000_000, description="how far off the balances may be, minor units"
     )
     derive: Literal["none", "two_sided"] = Field(
-        "none", description="two_sided: each row is the caller's, the callee's row is made from it"
+        default="none",
+        description="two_sided: each row is the caller's, the callee's row is made from it",
     )
     late_max_s: int = Field(
-        3_600, ge=0, le=366 * 86_400,
+        default=3_600, ge=0, le=366 * 86_400,
         description="a row may be so much older than those before it, s",
     )  # fmt: skip
     order: Literal["source", "file", "none"] = Field(
-        "source", description="what runs forward in time: all files by name, each file, or nothing"
+        default="source",
+        description="what runs forward in time: all files by name, each file, or nothing",
     )
 
 
@@ -206,12 +231,16 @@ class Mapping(Params):
     """How to read one format of recordings."""
 
     mapping: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$", description="name")
-    title: str = Field("", max_length=400, description="one line for people")
-    zone: str = Field("", max_length=80, description="zone of the recording: Asia/Almaty, +05:45")
-    minor_digits: int = Field(2, ge=0, le=4, description="decimal digits of the currency")
-    window: WindowParams = Field(WindowParams(), description="when the recording runs")
-    numbers: NumbersParams = Field(NumbersParams(), description="how numbers are normalised")
-    cells: CellsParams | None = Field(None, description="positions of the cells")
+    title: str = Field(default="", max_length=400, description="one line for people")
+    zone: str = Field(
+        default="", max_length=80, description="zone of the recording: Asia/Almaty, +05:45"
+    )
+    minor_digits: int = Field(default=2, ge=0, le=4, description="decimal digits of the currency")
+    window: WindowParams = Field(default=WindowParams(), description="when the recording runs")
+    numbers: NumbersParams = Field(
+        default=NumbersParams(), description="how numbers are normalised"
+    )
+    cells: CellsParams | None = Field(default=None, description="positions of the cells")
     sources: dict[str, SourceField] = Field(
         min_length=1, max_length=SOURCES_MAX, description="kinds of files by name"
     )

@@ -264,7 +264,7 @@ def geofences(fences: Mapping[str, Mapping[str, Any]], *, at_most: int = 15) -> 
         known = [(n, f) for n, f in rows if f[key] is not None]
         figure.add_scatter(
             y=[label(n) for n, _ in known], x=[f[key] * 100 for _, f in known], mode="markers",
-            name=words[key], marker={"color": colour, "size": 9},
+            name=words[key], marker={"color": colour, "size": 9}, orientation="h", offsetgroup=key,
             error_x={
                 "type": "data", "symmetric": False, "thickness": 1.6,
                 "array": [(f[f"{key}_high"] - f[key]) * 100 for _, f in known],
@@ -276,6 +276,8 @@ def geofences(fences: Mapping[str, Mapping[str, Any]], *, at_most: int = 15) -> 
     figure.update_xaxes(title="share of stays, %", range=[0, 101])
     figure.update_yaxes(autorange="reversed", categoryorder="array",
                         categoryarray=[label(n) for n, _ in rows])  # fmt: skip
+    # Side by side within a row: one interval must not hide the other.
+    figure.update_layout(scattermode="group", scattergap=0.5)
     return style(figure, height=130 + 27 * len(rows))
 
 

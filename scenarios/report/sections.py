@@ -262,12 +262,21 @@ def _geofences(run: Run) -> Section:
     fences = _part(run, "geofences")
     shown = sorted(fences.items(), key=lambda item: -item[1]["dwells"])[:15]
     rows = [
-        (label(n), count(f["enters"]), count(f["dwells"]), count(f["detected"]),
-         percent(f["precision"]), percent(f["recall"]),
+        (label(n), count(f["enters"]), count(f["dwells"]), count(f.get("exits")),
+         count(f["detected"]), percent(f["precision"]), percent(f["recall"]),
          NONE if f["delay_s"] is None else f"{f['delay_s'] / 60:.1f} min")
         for n, f in shown
     ]  # fmt: skip
-    head = ("geofence", "entered", "stayed", "believed", "precision", "recall", "noticed after")
+    head = (
+        "geofence",
+        "entered",
+        "stayed",
+        "left",
+        "believed",
+        "precision",
+        "recall",
+        "noticed after",
+    )
     note = f"The {len(shown)} most visited of {len(fences)}." if len(fences) > len(shown) else ""
     return Section(
         "geofences", "Does the engine know who is really there?", (STRATEGIST, ENGINEER),

@@ -50,6 +50,11 @@ def count(value: float | None) -> str:
     return NONE if value is None else _minus(f"{round(value):,}".replace(",", THIN))
 
 
+def counted(value: int, noun: str) -> str:
+    """Return a whole number with its noun, in the plural but for one."""
+    return f"{count(value)} {noun}" + ("" if value == 1 else "s")
+
+
 def _minus(text: str) -> str:
     return text.replace("-", "\u2212")
 

@@ -19,7 +19,7 @@ from sim.core.errors import Problem, ScenarioError
 from sim.record import source_parquet
 from sim.record.folder import write_json
 from sim.record.source_bytes import find_files, unchanged
-from sim.record.source_cells import read_cells
+from sim.record.source_cells import cell_file, read_cells
 from sim.record.source_columns import Batch, from_strings, header, text_batches
 from sim.record.source_fields import CODE, Context, Rows, other_sides, typed
 from sim.record.source_finish import finish
@@ -78,10 +78,18 @@ class Source:
                 continue
             files += found
             problems += self._check_columns(spec, found)
+        if self.recording.cells is not None:
+            try:
+                cell_file(self.recording.cells, self._base())
+            except ScenarioError as error:
+                problems.extend(error.problems)
         if problems:
             raise ScenarioError.collect([_clean(p) for p in problems[:PROBLEMS_MAX]])
         self._files = tuple(files)
         return self._files
+
+    def _base(self) -> Path:
+        return self.root.parent if self.root.is_file() else self.root
 
     def _specs(self) -> tuple[SourceSpec, ...]:
         """Return the sources; of a single file those whose pattern fits it."""
@@ -133,9 +141,8 @@ class Source:
         """
         if len(secret) < SECRET_BYTES_MIN:
             raise ScenarioError("the secret is too short", expected=f"{SECRET_BYTES_MIN} bytes")
-        files = self._files or self.check()
         known = None if known is None else sorted(set(known))
-        print_ = self._fingerprint(files, known)
+        print_ = self.fingerprint(known)
         folder = Path(folder)
         if (folder / MANIFEST).is_file():
             there = Spool.open(folder)
@@ -156,8 +163,15 @@ class Source:
         os.rename(part, folder)
         return Spool.open(folder)
 
-    def _fingerprint(self, files: tuple[InputFile, ...], known: list[str] | None) -> str:
-        text = repr([(f.shown, f.size, f.mtime_ns) for f in files]) + repr(self.recording)
+    def fingerprint(self, known: Iterable[str] | None = None) -> str:
+        """Return a hash of all that a spool is made of: files as they are, and what they mean."""
+        files = self._files or self.check()
+        known = None if known is None else sorted(set(known))
+        told = [(f.shown, f.size, f.mtime_ns) for f in files]
+        text = f"{VERSION}{told!r}{self.recording!r}"
+        if self.recording.cells is not None:
+            side = cell_file(self.recording.cells, self._base())
+            text += f"{side.size} {side.mtime_ns}"
         if known is not None:
             text += hashlib.sha256(repr(known).encode()).hexdigest()
         return hashlib.sha256(text.encode()).hexdigest()
@@ -217,9 +231,8 @@ class _Reading:
         subscribers = Names("subscribers", limits.subscribers, secret)
         cells = Names("cells", limits.cells, secret)
         versions = None
-        base = source.root.parent if source.root.is_file() else source.root
         if recording.cells is not None:
-            versions = read_cells(recording.cells, base, cells, limits)
+            versions = read_cells(recording.cells, source._base(), cells, limits)
         rule = recording.sources[0].subscriber
         some = None
         if known is not None:
@@ -252,7 +265,8 @@ class _Reading:
             raise ScenarioError.collect(changed)
         self.quarantine.judge(last=True)
         self.quarantine.close()
-        made = finish(self.part, self.pool, drop, self.context, self.secret)
+        days_max = self.source.limits.days
+        made = finish(self.part, self.pool, drop, self.context, self.secret, days_max=days_max)
         shutil.rmtree(self.part / "pool")
         counts = self.quarantine.counts(made["derived"])
         if not counts["applied"]:

@@ -207,6 +207,11 @@ def _utf8(file: InputFile, chunks: Iterator[bytes], encoding: str) -> Iterator[b
                 f"byte {where} is not {encoding}", file=file.shown, path="encoding",
                 found=f"0x{error.object[error.start]:02x}", expected=hint,
             ) from None  # fmt: skip
+        except UnicodeError as error:  # no mark of UTF-16 at the start, half of a pair of it
+            raise ScenarioError(
+                f"not {encoding}", file=file.shown, path="encoding", found=str(error)[:80],
+                expected="the encoding of the file, such as utf-8, cp1251 or utf-16-le",
+            ) from None  # fmt: skip
         at += len(chunk)
         if first and text:
             text = text.removeprefix(codecs.BOM_UTF8)

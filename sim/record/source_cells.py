@@ -6,23 +6,43 @@ know the cells of the simulated network.
 
 from __future__ import annotations
 
-import csv
 import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from sim.core.errors import LimitError, Problem, ScenarioError
-from sim.record.source_bytes import InputFile, blocks
-from sim.record.source_columns import Texts, from_strings
+from sim.record.source_bytes import InputFile
+from sim.record.source_columns import (
+    NO_REASON,
+    Batch,
+    Texts,
+    from_strings,
+    header,
+    text_batches,
+)
 from sim.record.source_ids import Names
-from sim.record.source_spec import CellTable, CodeRule, Limits, SourceSpec, TimeRule
+from sim.record.source_spec import (
+    REASONS,
+    CellRule,
+    CellTable,
+    CodeRule,
+    IdRule,
+    Limits,
+    SourceSpec,
+    TimeRule,
+)
 from sim.record.source_time import local_ms
 from sim.record.source_values import OK, decimals
 
 POSITION_DIGITS = 5
 """Digits of a position that make it one place: 5 are about a metre."""
+PROBLEMS_MAX = 100
 _NEVER = -(1 << 62)
+_POSITION = re.compile(rf"-?\d+\.\d{{{POSITION_DIGITS}}},-?\d+\.\d{{{POSITION_DIGITS}}}", re.ASCII)
+_DEGREES = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?", re.ASCII)
 
 
 class CellVersions:
@@ -99,93 +119,94 @@ def _degrees(packed: int) -> str:
 
 def position_of(key: str) -> tuple[float, float]:
     """Return the position that a key is made of, NaN where it is another kind of key."""
-    try:
-        lat, lon = (float(part) for part in key.split(","))
-    except ValueError:
+    if not _POSITION.fullmatch(key):
         return math.nan, math.nan
+    lat, lon = (float(part) for part in key.split(","))
     inside = abs(lat) <= 90 and abs(lon) <= 180
     return (lat, lon) if inside else (math.nan, math.nan)
 
 
-def read_cells(table: CellTable, base: Path, names: Names, limits: Limits) -> CellVersions:
-    """Read the side file, whole; all its problems in one error."""
+def cell_file(table: CellTable, base: Path) -> InputFile:
+    """Return the side file of cells below the folder of a recording, or refuse it."""
     path = base / table.file
-    if not path.resolve().is_relative_to(base.resolve()) or not path.is_file():
+    try:
+        inside = path.resolve().is_relative_to(base.resolve()) and path.is_file()
+    except OSError:  # a name that the system does not take
+        inside = False
+    if not inside:
         raise ScenarioError(
-            "no such file of cells", file=table.file, path="cells.file",
+            "no such file of cells", file=table.file[:200], path="cells.file",
             expected="a file below the recording",
         )  # fmt: skip
     info = path.stat()
-    file = InputFile("cells", path, table.file, "", info.st_size, info.st_mtime_ns, info.st_ino)
+    return InputFile("cells", path, table.file, "", info.st_size, info.st_mtime_ns, info.st_ino)
+
+
+def read_cells(table: CellTable, base: Path, names: Names, limits: Limits) -> CellVersions:
+    """Read the side file, whole; all its problems in one error."""
+    file = cell_file(table, base)
+    valid = (table.valid_from,) if table.valid_from else ()
     spec = SourceSpec(
         name="cells", files=(), event_type=CodeRule(constant=0),
-        event_time=TimeRule(columns=()), delimiter=table.delimiter,
+        event_time=TimeRule(columns=valid), subscriber=IdRule(column=table.key),
+        cell=CellRule(lat=table.lat, lon=table.lon), delimiter=table.delimiter, ignore=("*",),
+        skip_blank=True,
     )  # fmt: skip
-    rows, problems = _cell_rows(table, file, spec, limits)
+    columns, problems = header(spec, file, limits)
     if problems:
         raise ScenarioError.collect(problems)
+    rows = _cell_rows(table, text_batches(spec, file, limits, columns, None), limits)
     keys = from_strings([row[0] for row in rows])
     return CellVersions(names.hashes(keys), rows, table.required)
 
 
 def _cell_rows(
-    table: CellTable, file: InputFile, spec: SourceSpec, limits: Limits
-) -> tuple[list[tuple[str, int, float, float]], list[Problem]]:
-    names: list[str] = []
+    table: CellTable, batches: Iterable[Batch], limits: Limits
+) -> list[tuple[str, int, float, float]]:
+    """Return the rows of the side file; up to a hundred of its problems in one error."""
     rows: list[tuple[str, int, float, float]] = []
     problems: list[Problem] = []
     seen: set[tuple[str, int]] = set()
-    for block in blocks(file, spec, limits):
-        for i, fields in enumerate(
-            csv.reader(block.data.decode().splitlines(), delimiter=spec.delimiter)
-        ):
-            line = block.first_line + i
-            if not names:
-                names = [name.strip() for name in fields]
-                wanted = {table.key, table.lat, table.lon, table.valid_from} - {""}
-                missing = sorted(wanted - set(names))
-                if missing:
-                    return [], [
-                        Problem(f"the column {name!r} is missing", file=file.shown, line=line,
-                                found=", ".join(names)[:200])
-                        for name in missing
-                    ]  # fmt: skip
-                continue
-            if not any(fields):
-                continue
-            row = _cell_row(table, dict(zip(names, fields, strict=False)))
-            if row is None:
+    for batch in batches:
+        shown = batch.file.shown
+        for i in range(len(batch)):
+            line, reason = int(batch.line[i]), int(batch.reason[i])
+            row = None
+            if reason != NO_REASON:
                 problems.append(
-                    Problem("not a cell", file=file.shown, line=line, path="cells",
+                    Problem(f"a broken line: {REASONS[reason]}", file=shown, line=line,
+                            path="cells", expected="a whole line with its line end")
+                )  # fmt: skip
+            elif (row := _cell_row(table, batch, i)) is None:
+                problems.append(
+                    Problem("not a cell", file=shown, line=line, path="cells",
                             expected="key, latitude, longitude, and an ISO date if told")
                 )  # fmt: skip
             elif row[:2] in seen:
                 problems.append(
-                    Problem("the cell stands twice", file=file.shown, line=line, path="cells",
+                    Problem("the cell stands twice", file=shown, line=line, path="cells",
                             found=row[0][:60], expected="one row for each key and first day")
                 )  # fmt: skip
-            if len(problems) >= 100:
-                return rows, problems
-            if row is None or row[:2] in seen:
-                continue
-            seen.add(row[:2])
-            rows.append(row)
+            if len(problems) >= PROBLEMS_MAX:
+                raise ScenarioError.collect(problems)
+            if row is not None and row[:2] not in seen:
+                seen.add(row[:2])
+                rows.append(row)
             if len(rows) > limits.cells:
-                raise LimitError(f"{file.shown}: more than {limits.cells} cells")
+                raise LimitError(f"{shown}: more than {limits.cells} cells")
     if not rows and not problems:
-        problems.append(Problem("the file has no cells", file=file.shown))
-    return rows, problems
+        problems.append(Problem("the file has no cells", file=table.file))
+    if problems:
+        raise ScenarioError.collect(problems)
+    return rows
 
 
-def _cell_row(table: CellTable, values: dict[str, str]) -> tuple[str, int, float, float] | None:
-    try:
-        lat, lon = float(values[table.lat]), float(values[table.lon])
-    except (KeyError, ValueError):
+def _cell_row(table: CellTable, batch: Batch, i: int) -> tuple[str, int, float, float] | None:
+    key, lat, lon = (batch.columns[name].at(i) for name in (table.key, table.lat, table.lon))
+    if not key or not _DEGREES.fullmatch(lat) or not _DEGREES.fullmatch(lon):
         return None
-    inside = abs(lat) <= 90 and abs(lon) <= 180
-    told = values.get(table.valid_from, "").strip() if table.valid_from else ""
+    told = batch.columns[table.valid_from].at(i) if table.valid_from else ""
     from_ms = local_ms(told, table.zone) if told else _NEVER
-    key = values.get(table.key, "").strip()
-    if not inside or from_ms is None or not key:
+    if abs(float(lat)) > 90 or abs(float(lon)) > 180 or from_ms is None:
         return None
-    return key, from_ms, lat, lon
+    return key, from_ms, float(lat), float(lon)

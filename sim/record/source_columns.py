@@ -7,6 +7,7 @@ know what a column means.
 from __future__ import annotations
 
 import csv
+import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.core.errors import Problem, ScenarioError, nearest
+from sim.core.errors import Problem, ScenarioError
 from sim.record.source_bytes import Block, blocks, texts, too_long
 from sim.record.source_kernels import (
     CONTROL,
@@ -129,7 +130,9 @@ def column_problems(spec: SourceSpec, file: InputFile, names: list[str]) -> list
             )
         )  # fmt: skip
     known = {*needed, *spec.ignore}
-    if not found and "*" not in known:
+    if not found and "*" in known:
+        found += _misspelt(spec, file, names, line)
+    elif not found:
         for name in names:
             if name not in known:
                 close = _close(name, list(known))
@@ -144,10 +147,26 @@ def column_problems(spec: SourceSpec, file: InputFile, names: list[str]) -> list
     return found
 
 
-def _close(name: str, known: list[str]) -> str | None:
+def _misspelt(
+    spec: SourceSpec, file: InputFile, names: list[str], line: int | None
+) -> list[Problem]:
+    """Return optional columns that stand there under almost their name, where `*` is ignored."""
+    unknown = [n for n in names if n not in wanted(spec) and n not in spec.ignore]
+    near = [(name, _close(name, unknown, cutoff=0.85)) for name in spec.optional]
+    return [
+        Problem(
+            f"the column {name!r} is missing; {close[:60]!r} is there", file=file.shown, line=line,
+            path=f"sources.{spec.name}.optional",
+            expected=f"{name!r}, or {close[:60]!r} under `ignore`",
+        )
+        for name, close in near if name not in names and close is not None
+    ]  # fmt: skip
+
+
+def _close(name: str, known: list[str], *, cutoff: float = 0.6) -> str | None:
     folded = {k.casefold().strip().replace(" ", "_"): k for k in known}
-    hit = nearest(name.casefold(), folded)
-    return folded[hit] if hit is not None else None
+    hits = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)
+    return folded[hits[0]] if hits else None
 
 
 def header(spec: SourceSpec, file: InputFile, limits: Limits) -> tuple[list[str], list[Problem]]:
@@ -197,7 +216,10 @@ def _with_dialect(problem: Problem, line: bytes, spec: SourceSpec, names: list[s
         for delimiter, word in DELIMITERS.items():
             if (delimiter, quote) == (spec.delimiter, spec.quote):
                 continue
-            parts = next(csv.reader([text], delimiter=delimiter, quotechar=quote), [])
+            try:
+                parts = next(csv.reader([text], delimiter=delimiter, quotechar=quote), [])
+            except csv.Error:  # a field longer than that module takes
+                continue
             right = len(parts) == len(names) if spec.columns else set(names) <= set(parts)
             if right and len(parts) > 1:
                 hint = f"delimiter {word}" + (f" and quote {quote}" if quote != spec.quote else "")
@@ -254,7 +276,8 @@ def _cut(
             raise too_long(file, long, limits)
         line += lines
         fields = (begin[:n], end[:n], status[:n], number[:n])
-        yield _batch(spec, file, names, block, fields, cut=block.cut and at >= len(data))
+        cut = block.cut and at >= len(data)
+        yield _batch(spec, file, names, block, fields, cut=cut, last_line=line - 1)
 
 
 def _batch(
@@ -265,6 +288,7 @@ def _batch(
     fields: tuple[np.ndarray, ...],
     *,
     cut: bool,
+    last_line: int,
 ) -> Batch:
     begin, end, status, number = fields
     n = len(number)
@@ -272,7 +296,7 @@ def _batch(
     reason = np.full(n, NO_REASON, np.uint8)
     for code, word in _REASON_OF.items():
         reason[status == code] = REASONS.index(word)
-    if cut and n:
+    if cut and n and number[n - 1] == last_line:
         reason[n - 1] = REASONS.index("unterminated")
     bad = reason != NO_REASON
     if bad.any():

@@ -61,6 +61,8 @@ RAW = np.dtype(
     ]
 )  # fmt: skip
 """A row before sorting: names are hashes, `ts` is epoch ms, `ord` numbers the row in its file."""
+_END = 0xFF
+"""Byte behind a code: no text in UTF-8 has it."""
 CODE = {name: code for code, name in enumerate(REASONS)}
 
 
@@ -129,14 +131,16 @@ def _codes(rule: CodeRule, batch: Batch, rows: Rows, reason: str) -> np.ndarray:
         rows.give((texts.end - texts.begin) > 64, reason, texts)
     # Few distinct values in many rows: each is looked up once.
     head = np.zeros((len(batch), min(width, 64) + 1), np.uint8)
-    for j in range(head.shape[1] - 1):
+    for j in range(head.shape[1]):
         at = texts.begin + j
         inside = at < texts.end
         head[inside, j] = texts.data[at[inside]]
+        head[at == texts.end, j] = _END  # NumPy cuts zero bytes off the end: `a\0` is not `a`
     viewed = np.ascontiguousarray(head).view(f"S{head.shape[1]}").ravel()
     distinct, back = np.unique(viewed, return_inverse=True)
     codes = [
-        rule.values.get(value.decode("utf-8", "replace").casefold(), UNKNOWN) for value in distinct
+        rule.values.get(value.removesuffix(b"\xff").decode("utf-8", "replace").casefold(), UNKNOWN)
+        for value in distinct
     ]
     out = np.array(codes, np.uint8)[back]
     rows.give(out == UNKNOWN, reason, texts)

@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from sim.core.errors import ScenarioError
+from sim.core.ticks import DAY_MS
 from sim.record.source_cells import position_of
 from sim.record.source_fields import Context
 from sim.record.source_ids import look_up, pseudonyms
 from sim.record.source_kernels import vote
+from sim.record.source_sides import Sides
 from sim.record.source_sort import Pool, ordered
 from sim.record.source_spec import DERIVED, TYPES
 from sim.record.source_spool import CELLS, SUBSCRIBERS, Digest, write_piece, write_side
-from sim.record.source_time import midnight_ms
+from sim.record.source_time import midnight_ms, shown_ms
 
 
 class _Namer:
@@ -57,15 +60,23 @@ class _Namer:
         return {"key": keys, "lat": np.array(lat, "f8"), "lon": np.array(lon, "f8")}
 
 
+def _too_long(start_ms: int, last_ms: int, days_max: int) -> ScenarioError:
+    return ScenarioError(
+        "the recording is too long: is a moment wrong?", path="event_time",
+        found=f"{shown_ms(start_ms)} to {shown_ms(last_ms)}",
+        expected=f"at most {days_max} days; a window in the mapping leaves out what lies outside",
+    )  # fmt: skip
+
+
 def finish(
-    part: Path, pool: Pool, drop: np.ndarray, context: Context, secret: bytes
+    part: Path, pool: Pool, drop: np.ndarray, context: Context, secret: bytes, *, days_max: int
 ) -> dict[str, Any]:
     """Write the pieces and side tables of a spool; return what its manifest says of them."""
     namer = _Namer(context)
     n_subs = len(namer.names)
     candidate, lead = np.full(n_subs, -1, np.int32), np.zeros(n_subs, np.int32)
     rows_of = np.zeros(n_subs, np.int64)
-    digest = Digest()
+    digest, sides = Digest(), Sides()
     pieces: list[dict[str, Any]] = []
     start_ms = context.recording.start_ms
     first_ms, end_ms, n_rows, derived = 0, 0, 0, 0
@@ -76,11 +87,14 @@ def finish(
                 continue
             if start_ms is None:
                 start_ms = midnight_ms(int(raw["ts"].min()), context.recording.zone)
+            if int(raw["ts"].max()) - start_ms >= days_max * DAY_MS:
+                raise _too_long(start_ms, int(raw["ts"].max()), days_max)
             rows = ordered(raw, begin, start_ms, namer)
             name, sha = write_piece(part, len(pieces), rows)
             pieces.append({"file": name, "from_ms": begin - start_ms, "to_ms": end - start_ms,
                            "rows": len(rows), "sha256": sha})  # fmt: skip
             digest.feed(rows)
+            sides.add(rows, end - start_ms)
             vote(
                 np.ascontiguousarray(rows["source_sub"]), np.ascontiguousarray(rows["cell"]),
                 candidate, lead, rows_of,
@@ -100,5 +114,6 @@ def finish(
         "start_ms": start_ms or 0, "first_ms": first_ms, "end_ms": end_ms, "rows": n_rows,
         "derived": derived, "subscribers": n_subs, "cells": len(cells["key"]),
         "types": {name: int(n) for name, n in zip(TYPES, types, strict=True)},
-        "digest": digest.hexdigest(cells["key"]), "pieces": pieces, "side_files": side,
+        "digest": digest.hexdigest(cells["key"]), "two_sides": sides.found(),
+        "pieces": pieces, "side_files": side,
     }  # fmt: skip

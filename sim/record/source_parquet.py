@@ -95,9 +95,10 @@ def batches(spec: SourceSpec, file: InputFile, limits: Limits) -> Iterator[Batch
     """Give the rows of a file; only the columns that are read."""
     first = 1
     try:
-        opened = pq.ParquetFile(file.path, pre_buffer=False)
+        opened = pq.ParquetFile(file.path, pre_buffer=False, page_checksum_verification=True)
         names = [name for name in wanted(spec) if name in opened.schema_arrow.names]
         for part in opened.iter_batches(limits.batch_rows, columns=names, use_threads=False):
+            part.validate(full=True)  # damaged texts and offsets are found here, not used
             yield _batch(spec, file, part, first)
             first += part.num_rows
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -118,15 +119,26 @@ def _batch(spec: SourceSpec, file: InputFile, part: pa.RecordBatch, first: int) 
         if name in spec.event_time.columns and kind_of(array.type) == "moment":
             zoned = pa.types.is_timestamp(array.type) and array.type.tz is not None
             null = np.asarray(array.is_null())
-            plain = array.cast(pa.timestamp("us", array.type.tz if zoned else None))
-            micros = plain.cast(pa.int64()).fill_null(0).to_numpy()
-            moments[name] = (micros // 1_000, null, zoned)
-            continue
+            moments[name] = (_epoch_ms(array), null, zoned)
+            if name not in spec.event_id and len(spec.event_time.columns) == 1:
+                continue
         columns[name] = _texts(array)
         if spec.skip_blank:
             trim(columns[name].data, columns[name].begin, columns[name].end)
     line = np.arange(first, first + n, dtype=np.int64)
     return Batch(file, line, np.full(n, NO_REASON, np.uint8), columns, moments)
+
+
+def _epoch_ms(array: pa.Array) -> np.ndarray:
+    """Return moments or dates as ms, cut to whole ones; 0 where there is none."""
+    if pa.types.is_date(array.type):
+        array = array.cast(pa.date64())
+    per_ms = {"ns": 1_000_000, "us": 1_000}.get(getattr(array.type, "unit", ""), 1)
+    counts = array.cast(pa.int64()).fill_null(0).to_numpy()
+    if getattr(array.type, "unit", "") == "s":
+        # Far beyond any year that is taken, and without an overflow.
+        return np.clip(counts, -(1 << 52), 1 << 52) * 1_000
+    return counts // per_ms
 
 
 def _texts(array: pa.Array) -> Texts:

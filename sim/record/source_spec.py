@@ -138,7 +138,7 @@ class NumberRule:
     high: int = 1 << 50
     """Range of the stored number; outside is `out_of_range`."""
     missed: tuple[int, ...] = ()
-    """Numbers that mean a call nobody answered: stored as 0, `MISSED` set."""
+    """Scaled numbers that mean a call nobody answered: stored as 0, `MISSED` set."""
 
 
 @dataclass(frozen=True, kw_only=True)

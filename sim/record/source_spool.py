@@ -24,7 +24,7 @@ from sim.record.tables import read_parquet
 MANIFEST = "spool.json"
 CELLS = "cells.parquet"
 SUBSCRIBERS = "subscribers.parquet"
-VERSION = 1
+VERSION = 2
 HELD = 2
 """Pieces that stay in memory."""
 _ARROW = pa.schema([(name, pa.from_numpy_dtype(ROW[name])) for name in ROW.names or ()])
@@ -76,6 +76,11 @@ class Spool:
         `rows_read = applied + quarantined`, in rows of the files; `derived` rows come on top.
         """
         return self.manifest["counts"]
+
+    @property
+    def two_sides(self) -> dict[str, int]:
+        """Return `{agree, differ, one_side}` of the calls between two recorded subscribers."""
+        return self.manifest["two_sides"]
 
     @property
     def gaps(self) -> list[dict[str, Any]]:

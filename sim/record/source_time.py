@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -22,6 +22,17 @@ _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
 _CODES = {"Y": 1, "m": 2, "d": 3, "H": 4, "M": 5, "S": 6, "f": 7, "y": 8, "z": 9}
 REPEATED, MISSING = 1, 2
 """Marks of local times that come twice, and that do not exist."""
+
+
+def zone_of(zone: str) -> tzinfo:
+    """Return the zone of a name such as Asia/Almaty, or of an offset such as +05:45 or +0545."""
+    fixed = _OFFSET.fullmatch(zone)
+    if fixed is None:
+        return UTC if zone in ("UTC", "Z") else ZoneInfo(zone)
+    minutes = int(fixed[2]) * 60 + int(fixed[3])
+    if minutes > 15 * 60 or int(fixed[3]) > 59:
+        raise ValueError("no such offset")
+    return timezone(timedelta(minutes=-minutes if fixed[1] == "-" else minutes))
 
 
 def zone_known(zone: str) -> bool:
@@ -81,14 +92,10 @@ def local_ms(text: str, zone: str) -> int | None:
 @functools.lru_cache(maxsize=64)
 def _transitions(zone: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the moments at which a zone changes (ms UTC), and its offsets (ms; one more)."""
-    fixed = _OFFSET.fullmatch(zone)
-    if fixed is not None:
-        minutes = int(fixed[2]) * 60 + int(fixed[3])
-        if minutes > 15 * 60 or int(fixed[3]) > 59:
-            raise ValueError("no such offset")
-        sign = -1 if fixed[1] == "-" else 1
-        return np.zeros(0, np.int64), np.array([sign * minutes * 60_000], np.int64)
-    info = UTC if zone in ("UTC", "Z") else ZoneInfo(zone)
+    info = zone_of(zone)
+    if _OFFSET.fullmatch(zone):
+        shift = info.utcoffset(None) or timedelta()
+        return np.zeros(0, np.int64), np.array([shift // timedelta(milliseconds=1)], np.int64)
 
     def offset(moment: datetime) -> int:
         return int((moment.astimezone(info).utcoffset() or timedelta()).total_seconds() * 1_000)

@@ -21,7 +21,7 @@ def decimals(data, begin, end, scale, point, thousands, out, status):
     Parameters
     ----------
     scale : digits that are kept, 0..9
-    point, thousands : bytes; thousands 0: none
+    point, thousands : bytes; thousands 0: none, else it stands between groups of three digits
     out : (n,) int64, written
     status : (n,) uint8, written: `OK`, `EMPTY`, `BAD`, `OVERFLOW` (above about 9e17)
     """
@@ -46,10 +46,12 @@ def _decimal(data, at, stop, scale, point, thousands):
     value = np.int64(0)
     digits, shift = 0, scale
     seen_point, up = False, False
+    group = -1  # digits since the last sign between thousands, -1 where there was none
     while at < stop:
         c = data[at]
         if c >= 48 and c <= 57:
             digits += 1
+            group += 1 if group >= 0 and not seen_point else 0
             if value >= _BIG:  # the digit does not fit: remember whether it rounds up
                 up = c >= 53 if shift == 0 else up
                 shift += 0 if seen_point else 1
@@ -60,7 +62,7 @@ def _decimal(data, at, stop, scale, point, thousands):
             else:
                 value = value * 10 + np.int64(c - 48)
                 shift -= 1 if seen_point else 0
-        elif c == point and not seen_point:
+        elif c == point and not seen_point and (group < 0 or group == 3):
             seen_point = True
         elif (c == 101 or c == 69) and digits > 0:
             power, state = _power(data, at + 1, stop)
@@ -68,12 +70,20 @@ def _decimal(data, at, stop, scale, point, thousands):
                 return np.int64(0), state
             shift += power
             break
-        elif not (c == thousands and thousands != 0 and digits > 0 and not seen_point):
+        elif c == thousands and thousands != 0 and _may_group(digits, group) and not seen_point:
+            group = 0
+        else:
             return np.int64(0), BAD
         at += 1
-    if digits == 0:
+    if digits == 0 or (group >= 0 and group != 3):
         return np.int64(0), BAD
     return _shifted(value + (1 if up else 0), shift)
+
+
+@kernel
+def _may_group(digits, group):
+    """Return whether a sign between thousands may stand here: after 1 to 3 digits, then after 3."""
+    return group == 3 or (group < 0 and digits > 0 and digits <= 3)
 
 
 @kernel
@@ -251,18 +261,18 @@ def _offset(data, at, stop):
         return NO_OFFSET, at
     sign = -1 if data[at] == 45 else 1
     at += 1
-    value, digits = 0, 0
-    while at < stop and digits < 4:
-        if data[at] >= 48 and data[at] <= 57:
-            value = value * 10 + (np.int64(data[at]) - 48)
-            digits += 1
-        elif not (data[at] == 58 and digits == 2):
-            return NO_OFFSET, at
-        at += 1
+    value, digits, after = _digits(data, at, stop, 4)
     if digits == 2:
         value *= 100
+        colon = after < stop and data[after] == 58
+        last, more, end = _digits(data, after + 1 if colon else after, stop, 2)
+        if colon and more == 2:
+            value, after = value + last, end
+        elif colon:
+            return NO_OFFSET, at
     elif digits != 4:
         return NO_OFFSET, at
+    at = after
     minutes = (value // 100) * 60 + value % 100
     if minutes > 900 or value % 100 > 59:
         return NO_OFFSET, at

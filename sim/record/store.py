@@ -226,12 +226,14 @@ def list_runs(folder: str | Path) -> list[RunInfo]:
     folder = Path(folder)
     if not folder.is_dir():
         return []
-    found = [
-        run_info(path)
-        for path in folder.iterdir()
-        if path.is_dir() and any((path / f).exists() for f in (MANIFEST_FILE, STATUS_FILE))
-    ]
-    return sorted(found, key=lambda run: (-run.path.stat().st_mtime_ns, run.name))
+    found: list[tuple[int, RunInfo]] = []
+    for path in folder.iterdir():
+        try:
+            if any((path / f).exists() for f in (MANIFEST_FILE, STATUS_FILE)):
+                found.append((-path.stat().st_mtime_ns, run_info(path)))
+        except OSError:  # renamed at this moment: the next look finds it
+            continue
+    return [info for _, info in sorted(found, key=lambda pair: (pair[0], pair[1].name))]
 
 
 def run_info(path: Path) -> RunInfo:

@@ -14,7 +14,10 @@ from scenarios.loader import LIBRARY_DIR
 from scenarios.yaml12 import dump_yaml, parse_yaml, plain
 from sim.core.errors import ScenarioError
 
-EXAMPLES = 5_000 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 500
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
+pytestmark = [pytest.mark.soak] if LONG else []
+"""`make soak` asks for the mark and sets the profile: the same tests, ten times as long."""
+EXAMPLES = 5_000 if LONG else 500
 LIBRARY = sorted(LIBRARY_DIR.glob("*.yaml"))
 ENTRIES = sorted(CATALOG_DIR.glob("*/*.yaml"))
 MUTATED = settings(

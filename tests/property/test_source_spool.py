@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sim.core.errors import TwinError
 from sim.record.source_spec import ROW, Limits
-from tests.unit.test_source_worlds import (
+from tests.recordings import (
     balanced,
     read,
     rows,

@@ -1,5 +1,6 @@
 """Every page of the dashboard renders on every kind of run, and on none."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed"
 
 from streamlit.testing.v1 import AppTest
 
-from dashboard import live
+from dashboard import live, queries
+from sim.record.store import RunInfo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("ui")]
 
@@ -77,6 +79,30 @@ def test_a_damaged_run_is_an_error_without_a_trace(damaged: Path, page: str) -> 
     app = opened(damaged, page)
     assert "kpis.json" in app.error[0].value
     assert "Traceback" not in texts(app)
+
+
+@pytest.mark.parametrize("page", RUN_PAGES)
+def test_a_run_that_ends_while_a_page_loads_is_shown_complete(
+    finished: Path, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is renamed between the list and the first look into it: the page looks again."""
+    folder = tmp_path / "runs"
+    shutil.copytree(finished / "tiny", folder / "tiny.part")
+    look = queries.key_of
+
+    def renamed(info: RunInfo) -> queries.RunKey:
+        part = folder / "tiny.part"
+        if part.is_dir():
+            part.rename(folder / "tiny")
+        return look(info)
+
+    app = opened(folder, page) if page != OVERVIEW else AppTest.from_file(
+        str(APP), default_timeout=120)  # fmt: skip
+    app.session_state["runs_dir"] = str(folder)
+    monkeypatch.setattr(queries, "key_of", renamed)
+    app.run()
+    assert not app.exception and not app.error, [e.value for e in app.error]
+    assert app.session_state["run_name"] == "tiny"
 
 
 def test_a_failed_run_says_why(failed: Path) -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("streamlit", reason="the extra `dashboard` is not installed"
 
 from dashboard import charts, figures, layers, stories
 from scenarios import cli_dashboard
+from scenarios import stages as way
 from scenarios.cli import run_cli
 from scenarios.report.figures import funnel
 
@@ -77,14 +78,14 @@ def test_a_day_is_told_stage_by_stage_with_its_truth() -> None:
         "sent_ms": 1300, "seen": 1, "accepts": 1, "need_q": 255, "fatigue_q": 512, "t1_ms": 5000,
         "t0_ms": -1, "y1_minor": 5000, "y0_minor": 0,
     }])  # fmt: skip
-    message = stories.message_of(decision, contacts)
+    message = way.message_of(decision, contacts)
     stages = {row["stage"]: row["result"] for row in stories.stages(decision, message)}
     assert stages["arbitration"] == "credit"
     assert stages["channel"] == "sms"
-    truth = dict(stories.truth(message, str, "KZT"))
+    truth = dict(way.truth(message, str, "KZT"))
     assert truth["Effect of the contact"] == "+50.00 KZT"
     assert truth["Without it"] == "would not buy"
-    assert stories.message_of({**decision, "ts_ms": 1}, contacts) is None
+    assert way.message_of({**decision, "ts_ms": 1}, contacts) is None
     at = datetime(2026, 3, 4)
     rows = stories.day({**EMPTY, "decisions": pd.DataFrame([{**decision, "at": at}])})
     assert rows[0]["result"] == "intended"

@@ -20,8 +20,8 @@ from geo.territory import build_geography
 from scenarios import load
 from sim.core.errors import LimitError, Problem, ScenarioError
 from sim.record.source import Source
-from tests.unit.test_source_worlds import SECRET, rows, write_csv
-from tests.unit.test_source_worlds import mapping as source_mapping
+from tests.recordings import SECRET, rows, write_csv
+from tests.recordings import mapping as source_mapping
 
 HEADER = "name,lat,lon,population,region,utc_offset_h\n"
 TOWN = HEADER + "Alfa,51.0,71.0,60000,North,1\n"

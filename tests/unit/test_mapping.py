@@ -10,7 +10,7 @@ from scenarios.replay.mapping import Mapping, load_mapping, shipped_mappings
 from sim.core.errors import ScenarioError
 from sim.record.source import Source
 from sim.record.source_time import local_ms, midnight_ms, template
-from tests.unit.test_source_worlds import SECRET, mapping
+from tests.recordings import SECRET, mapping
 
 GOOD = """\
 mapping: mine

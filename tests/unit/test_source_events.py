@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from scenarios.replay.feed import open_feed
+from scenarios.yaml12 import dump_yaml
 from sim.core.errors import LimitError, ScenarioError
 from sim.record.source import Source
 from sim.record.source_spec import ROW, Limits
 from sim.record.source_spool import Spool
-from tests.unit.test_source_worlds import (
+from tests.recordings import (
     HEADER,
     SECRET,
     balanced,
@@ -25,6 +27,13 @@ from tests.unit.test_source_worlds import (
 )
 
 GOOD = rows()
+
+
+def test_the_recording_runs_forward():
+    """What every other test changes is in order of time, with an id of its own in each row."""
+    table = rows(300)
+    assert [r[3] for r in table] == sorted(r[3] for r in table)
+    assert len({r[0] for r in table}) == 300 and all(len(r) == len(HEADER) for r in table)
 
 
 def test_e0_a_good_file_is_applied_whole(tmp_path):
@@ -259,7 +268,7 @@ def test_e11_an_hour_that_does_not_fit_is_split(tmp_path):
 
 CHILD = """
 import pathlib, resource, sys
-from tests.unit.test_source_worlds import read, rows, write_csv
+from tests.recordings import read, rows, write_csv
 folder = pathlib.Path(sys.argv[1])
 read(write_csv(folder / "warm", rows(500)))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -349,3 +358,44 @@ def test_parquet_and_csv_give_one_digest(tmp_path):
         folder = write_parquet(tmp_path / f"p{typed}", GOOD, typed=typed)
         spool = read(folder, files=["*.parquet"], format="parquet")
         assert spool.digest == csv.digest and balanced(spool)
+
+
+def test_a_recording_that_was_edited_is_read_anew(tmp_path, monkeypatch):
+    """The cache knows the files as they were: another content or another limit is another spool."""
+    monkeypatch.setenv("TWIN_CACHE", str(tmp_path / "cache"))
+    folder = write_csv(tmp_path / "in", GOOD)
+    path = tmp_path / "m.yaml"
+    path.write_text(dump_yaml(mapping().model_dump(mode="json", exclude_defaults=True)))
+    first = open_feed(folder, path)
+    assert open_feed(folder, path).spool.folder == first.spool.folder
+    assert open_feed(folder, path, bad_share_max=0.5).digest == first.digest
+    write_csv(folder, GOOD[:-1])
+    assert open_feed(folder, path).spool.counts["applied"] == 1_999
+
+
+@pytest.mark.parametrize("hour", [9, 10], ids=["within_an_hour", "across_two"])
+def test_the_two_sides_of_a_call_are_held_against_each_other(tmp_path, hour):
+    """One call agrees, one differs in length, one in time, one has one side; all are applied."""
+    begin = np.datetime64(f"2024-03-04T{hour:02}:00:00") - np.timedelta64(1, "s")
+
+    def call(i, sub, peer, side, late_s, seconds):
+        at = str(begin + np.timedelta64(late_s, "s")).replace("T", " ")
+        return [f"e{i}", sub, peer, at, "call", side, str(seconds), "", "", "c1"]
+
+    table = [
+        call(0, "a", "b", "out", 0, 60), call(1, "b", "a", "in", 2, 61),
+        call(2, "a", "c", "out", 0, 60), call(3, "c", "a", "in", 0, 90),
+        call(4, "b", "c", "out", 0, 60), call(5, "c", "b", "in", 30, 60),
+        call(6, "c", "a", "out", 0, 5), call(7, "a", "nobody", "out", 0, 5),
+    ]  # fmt: skip
+    spool = read(write_csv(tmp_path / "in", table))
+    assert spool.two_sides == {"agree": 1, "differ": 2, "one_side": 1}
+    assert spool.counts["applied"] == 8 and spool.counts["quarantined"] == 0
+
+
+def test_a_recording_of_ten_years_is_a_wrong_moment(tmp_path):
+    """One row far in the future would make a run of decades: refused with both ends."""
+    table = [*GOOD, [*GOOD[-1][:3], "2094-03-04 10:00:00", *GOOD[-1][4:]]]
+    table[-1][0] = "far"
+    with pytest.raises(ScenarioError, match="too long.*2094"):
+        read(write_csv(tmp_path / "in", table))

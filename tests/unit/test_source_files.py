@@ -14,7 +14,7 @@ from scenarios.replay.mapping import load_mapping
 from sim.core.errors import LimitError, ScenarioError
 from sim.record.source import Source
 from sim.record.source_spec import Limits
-from tests.unit.test_source_worlds import (
+from tests.recordings import (
     HEADER,
     SECRET,
     balanced,
@@ -103,6 +103,8 @@ def test_f2_another_encoding_is_refused_and_can_be_set(tmp_path):
         assert read(folder, encoding=encoding).digest == whole
     with pytest.raises(ScenarioError):
         read(put(tmp_path / "le", CYRILLIC.encode("utf-16-le")))
+    with pytest.raises(ScenarioError, match="not utf-16; found"):
+        read(tmp_path / "le", encoding="utf-16")
 
 
 F3 = {
@@ -416,7 +418,7 @@ def test_surroundings_do_not_matter(tmp_path, digest, root):
     """Hash seed, locale and time zone of the process change nothing."""
     folder = write_csv(tmp_path / "in", GOOD)
     code = (
-        "import pathlib, sys; from tests.unit.test_source_worlds import read; "
+        "import pathlib, sys; from tests.recordings import read; "
         "print(read(pathlib.Path(sys.argv[1])).digest)"
     )
     env = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Pacific/Apia", "LC_ALL": "C"}

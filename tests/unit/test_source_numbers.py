@@ -11,7 +11,7 @@ import pytest
 
 from geo.io import read_folder
 from sim.core.errors import ScenarioError
-from tests.unit.test_source_worlds import HEADER, balanced, read, rows, write_csv, write_parquet
+from tests.recordings import HEADER, balanced, read, rows, write_csv, write_parquet
 
 GOOD = rows()
 COLUMN = {"call": 6, "net": 7, "pay": 8}

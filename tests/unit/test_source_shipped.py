@@ -8,7 +8,7 @@ import pytest
 from scenarios.replay.mapping import MAPPINGS_DIR, load_mapping
 from sim.record.source import Source
 from sim.record.source_spec import DERIVED, MISSED, MT, SMS, TOPUP, VOICE
-from tests.unit.test_source_worlds import SECRET, balanced
+from tests.recordings import SECRET, balanced
 
 DATA = MAPPINGS_DIR.parent / "data"
 

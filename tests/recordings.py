@@ -110,10 +110,3 @@ def balanced(spool: Spool) -> bool:
         and counts["quarantined"] == sum(counts["reasons"].values())
         and spool.manifest["rows"] == counts["applied"] + counts["derived"]
     )
-
-
-def test_the_recording_runs_forward():
-    """What every other test changes is in order of time, with an id of its own in each row."""
-    table = rows(300)
-    assert [r[3] for r in table] == sorted(r[3] for r in table)
-    assert len({r[0] for r in table}) == 300 and all(len(r) == len(HEADER) for r in table)

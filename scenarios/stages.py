@@ -1,0 +1,92 @@
+"""The words for one decision: its stages, the message that followed, and what was true of it.
+
+It owns these words for every place that tells a decision (`twin explain`, the dashboard).  It must
+not know where rows come from, nor how they are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from scenarios.report.words import MINOR, count, label, milliseconds
+
+Row = Mapping[str, Any]
+Clock = Callable[[int], str]
+NEED_FULL, FATIGUE_FULL = 255, 1024
+"""Values of the recorded fixed-point columns that mean 1."""
+
+
+def text(value: Any) -> str:
+    """Return a recorded value as text; nothing for none and NaN."""
+    return "" if value is None or value != value else str(value)
+
+
+def stages(
+    row: Row, message: Row | None, *, words: Callable[[str], str] = label
+) -> list[tuple[str, str, str]]:
+    """Return the way of a decision as (stage, result, what it means).
+
+    Parameters
+    ----------
+    row : the recorded decision
+    message : the recorded message that it led to, or None
+    words : writes a recorded name; `str` leaves it as it is
+    """
+    out = [
+        ("trigger", words(text(row["trigger"])), f"the rule saw {count(row['value'])}"),
+        ("candidates", count(row["n_candidates"]), "use cases bound to the rule"),
+        ("eligible", count(row["n_eligible"]), "of these with the line in their audience"),
+        ("policy", count(row["n_allowed"]), "of these allowed by contact policy"),
+        ("arbitration", words(text(row["use_case"])) or "nobody won",
+         f"priority {count(row['priority_q'])}" if row["priority_q"] >= 0 else "no priority"),
+        ("decision", words(text(row["reason"])),
+         f"{milliseconds(row['latency_ms'])} after the rule was satisfied"),
+    ]  # fmt: skip
+    if message is not None:
+        waited = milliseconds(int(message["sent_ms"]) - int(row["ts_ms"]))
+        out.append((
+            "channel", words(text(message["channel"])),
+            f"{words(text(message['status']))}, sent {waited} after the rule was satisfied",
+        ))  # fmt: skip
+    return out
+
+
+def message_of(decision: Row, messages: Any) -> dict[str, Any] | None:
+    """Return the message that a decision led to, or None.
+
+    Parameters
+    ----------
+    messages : data frame of the recorded messages of the line
+    """
+    if messages.empty:
+        return None
+    same = messages[
+        (messages["trigger_ms"] == decision["ts_ms"])
+        & (messages["use_case"] == decision["use_case"])
+    ]
+    return None if same.empty else same.iloc[0].to_dict()
+
+
+def truth(message: Row | None, clock: Clock, currency: str) -> list[tuple[str, str]]:
+    """Return what only the twin knows of a message, or nothing where no truth was kept.
+
+    Parameters
+    ----------
+    clock : writes a moment, ms since the start
+    """
+    if message is None or not text(message.get("seen")):
+        return []
+    alone, with_it = int(message["t0_ms"]), int(message["t1_ms"])
+    effect = (int(message["y1_minor"]) - int(message["y0_minor"])) / MINOR
+    return [
+        ("Seen", "yes" if message["seen"] else "no"),
+        ("Need, 0 to 1", f"{int(message['need_q']) / NEED_FULL:.2f}"),
+        ("Fatigue, 0 is none", f"{int(message['fatigue_q']) / FATIGUE_FULL:.2f}"),
+        ("With the message", f"buys {clock(with_it)}" if message["accepts"] and with_it >= 0
+         else "accepts" if message["accepts"] else "does not accept"),
+        ("Without it", f"would buy {clock(alone)}" if alone >= 0 else "would not buy"),
+        ("Margin with / without", f"{int(message['y1_minor']) / MINOR:,.2f} / "
+         f"{int(message['y0_minor']) / MINOR:,.2f} {currency}"),
+        ("Effect of the contact", f"{effect:+,.2f} {currency}"),
+    ]  # fmt: skip
