@@ -204,7 +204,8 @@ def build(counts: tuple[int, ...]) -> Any:
 
 def tick_of(index: int) -> Any:
     """Return a tick as far as small roles look."""
-    return Tick(index, index * 1_000, (index + 1) * 1_000, np.zeros((1, 1), np.uint8), ())
+    day = np.zeros((1, 1), np.uint8)
+    return Tick(index, index * 1_000, (index + 1) * 1_000, day, day, ())
 
 
 def life(host: Any, n_ticks: int, first: int = 0) -> list[Any]:

@@ -252,7 +252,7 @@ def test_a_tower_in_the_sea_and_a_network_without_capacity_are_refused(tmp_path:
 @pytest.mark.parametrize(
     ("bad", "words"),
     [("c1,51.1,71.4", "stands twice"), ("c9,,71.4", "not a cell"), ("c9,nan,71.4", "not a cell"),
-     (",51.1,71.4", "not a cell"), ("c9,91,71.4", "not a cell"), ("c9,51.1", "not a cell")],
+     (",51.1,71.4", "not a cell"), ("c9,91,71.4", "not a cell"), ("c9,51.1", "too_few_fields")],
 )  # fmt: skip
 def test_a_wrong_cell_of_a_recording_is_refused_with_its_line(
     tmp_path: Path, bad: str, words: str
