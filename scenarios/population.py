@@ -276,8 +276,13 @@ def copy_donors(
 
 @kernel
 def settle(s, t, seed, lo):
-    """Free the needs that a line would have served before the start, and wake its plans."""
+    """Free the needs that a line would have served before the start, and wake its plans.
+
+    A journey of a donor is dropped where the line lives far from every airport.
+    """
     for i in range(s.home.shape[0]):
+        if t.hex_airport[s.home[i]] < 0:
+            s.travel_s[i] = people.NEVER_S
         for k in range(s.need_kind.shape[1]):
             kind = s.need_kind[i, k]
             if kind != FREE and organic_s(t, seed, lo + i, kind, s.need_born_s[i, k]) < 0:
