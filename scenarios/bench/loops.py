@@ -26,6 +26,8 @@ from sim.runtime.host import Builder, Host, HostPlan
 WARM_TICKS = 2
 FIRST_TICK = 40
 """Quarters from midnight: timing starts at 10:00."""
+SETTLE_LOOKS = 80
+"""Half seconds that a cluster may take to come to rest."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,8 @@ def span(world: World, *, hosts: int, ticks: int, kind: str = "embedded") -> Spa
         _loop(world, runtime, sink, WARM_TICKS).run()
         if isinstance(runtime, TimedRuntime):
             runtime.reset()
+        if kind == "ray":
+            _settle()
         sink.intents = 0
         timed = _loop(world, runtime, sink, FIRST_TICK + ticks)
         gc.collect()
@@ -198,6 +202,15 @@ def span(world: World, *, hosts: int, ticks: int, kind: str = "embedded") -> Spa
         )  # fmt: skip
     finally:
         runtime.close()
+
+
+def _settle() -> None:
+    """Wait until the processes of a cluster are at rest: they go on starting for some seconds."""
+    for _ in range(SETTLE_LOOKS):
+        before = tree_cpu_seconds()
+        time.sleep(0.5)
+        if tree_cpu_seconds() - before < 0.03:
+            return
 
 
 def _loop(world: World, runtime: Runtime, sink: Forget, stop_tick: int) -> Loop:

@@ -1,12 +1,12 @@
 """The rows of the benchmark: what is measured, in which size, against which target.
 
-It owns the list of rows and the sizes of `--quick` and of the full benchmark.  Each group of rows is
-measured together in one process.  It must not know how a group is measured.
+It owns the list of rows and of the groups that are measured together in one process.  It must not
+know how a group is measured.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from scenarios.bench.table import Row, Target
@@ -50,7 +50,6 @@ class Group:
     rows: tuple[Row, ...]
     quick_s: float = 10.0
     full_s: float = 60.0
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 GROUPS = (
@@ -140,6 +139,4 @@ def chosen(only: tuple[str, ...]) -> tuple[Group, ...]:
             )  # fmt: skip
     if not only:
         return GROUPS
-    return tuple(
-        g for g in GROUPS if g.name in only or any(row.name in only for row in g.rows)
-    )
+    return tuple(g for g in GROUPS if g.name in only or any(row.name in only for row in g.rows))

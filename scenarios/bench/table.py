@@ -156,7 +156,7 @@ def number(value: float | None) -> str:
         return f"{value / 1e9:,.2f} billion"
     if size >= 1_000_000:
         return f"{value / 1e6:,.2f} million"
-    if size >= 100 or (value == int(value) and size < 1_000_000):
+    if size >= 1_000 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.1f}" if size >= 10 else f"{value:.3g}"
 

@@ -21,7 +21,18 @@ V, T, D = mini.KIND_CUM
 class Line:
     """A subscriber."""
 
-    __slots__ = ("balance", "cell", "contact", "gid", "home", "kind", "last", "made", "pending", "used")
+    __slots__ = (
+        "balance",
+        "cell",
+        "contact",
+        "gid",
+        "home",
+        "kind",
+        "last",
+        "made",
+        "pending",
+        "used",
+    )
 
     def __init__(self, gid: int, start: dict[str, np.ndarray]) -> None:
         self.gid = gid

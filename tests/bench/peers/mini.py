@@ -4,15 +4,15 @@ It holds the numbers of the loop, its tables, its starting state and the arbitra
 an hour, as plain integers and NumPy arrays.  It must not know any engine: each peer brings its own
 clock, its own draws and its own way to visit lines, and all have the same distributions.
 
-The loop.  A line has one of eight classes; its events are a Poisson process.  An event is a call, a
-text, a data session or a change of place.  Uses are paid from money or taken from an allowance, both
-integers; empty money is topped up, a used allowance renewed for a price.  Four triggers look at each
-event: money falls below `LOW`, the allowance passes four fifths, a cell with a geofence is entered,
-the first event after a week of silence.  A trigger asks for a decision unless an earlier request is
-pending, the last contact is less than four hours ago, or four were made.  The best of the eligible
-of 20 offers (8 features, logistic propensity x value) becomes a request.  At the end of each quarter
-the requests of every minute are ordered by score and line, the first `capacity` are sent, and
-answers act from the next quarter on.
+The loop.  A line has one of eight classes; its events are a Poisson process.  An event is a call,
+a text, a data session or a change of place.  Uses are paid from money or taken from an allowance,
+both integers; empty money is topped up, a used allowance renewed for a price.  Four triggers look
+at each event: money falls below `LOW`, the allowance passes four fifths, a cell with a geofence is
+entered, the first event after a week of silence.  A trigger asks for a decision unless an earlier
+request is pending, the last contact is less than four hours ago, or four were made.  The best of
+the eligible of 20 offers (8 features, logistic propensity x value) becomes a request.  At the end
+of each quarter of an hour the requests of every minute are ordered by score and line, the first
+`capacity` are sent, and answers act from the next quarter on.
 """
 
 from __future__ import annotations

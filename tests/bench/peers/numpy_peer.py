@@ -183,9 +183,7 @@ def main() -> None:
     told = options(lines=1_000_000, window=1)
     before = resident_bytes()
     lines = Lines(told.lines, told.seed)
-    run, name = (
-        (minute_ticks, "numpy") if told.window == 1 else (quarter_windows, "numpy_quarters")
-    )
+    run, name = (minute_ticks, "numpy") if told.window == 1 else (quarter_windows, "numpy_quarters")
     tell(name, told.lines, lambda: run(lines), packages=("numpy",), before_bytes=before)
 
 

@@ -139,7 +139,13 @@ def tables(seed: int) -> Tables:
     low = np.arange(1 << 12, dtype=np.uint64) << np.uint64(20)
     guide = np.stack([np.searchsorted(row, low, side="right") for row in count.astype(np.uint64)])
     return Tables(
-        rng.seed64(seed), count, guide.astype(np.uint8), mini.WEIGHTS, mini.VALUES, mini.ELIGIBLE, mini.SIGMOID
+        rng.seed64(seed),
+        count,
+        guide.astype(np.uint8),
+        mini.WEIGHTS,
+        mini.VALUES,
+        mini.ELIGIBLE,
+        mini.SIGMOID,
     )
 
 
@@ -394,16 +400,12 @@ class Shard:
             self.requests.view, self.counters,
         )  # fmt: skip
         rows = {name: array[:n] for name, array in self.requests.arrays.items()}
-        chosen = mini.grant(
-            rows["minute"], rows["score"], rows["gid"], mini.capacity(self.lines)
-        )
+        chosen = mini.grant(rows["minute"], rows["score"], rows["gid"], mini.capacity(self.lines))
         sent = np.zeros(n, np.uint8)
         sent[chosen] = 1
         self.requested += n
         self.sent += len(chosen)
-        self.accepted += settle(
-            self.tables, self.state.view, 0, self.requests.view, n, sent
-        )
+        self.accepted += settle(self.tables, self.state.view, 0, self.requests.view, n, sent)
 
     def hour(self) -> dict[str, int]:
         """Live the hour and return what it counted."""
