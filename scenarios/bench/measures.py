@@ -378,7 +378,7 @@ def replay(options: Options) -> list[Measured]:
             "replay", [(f.read_cpu_s + f.run_cpu_s) / f.applied * 1e9 for f in found],
             cpu_s=cpu, wall_s=wall,
             note=f"{rows:,} rows of {last.subscribers:,} subscribers, CSV; all that their day "
-            "brings besides (visits, decisions, fees) and the run folder included",
+            "brings besides (visits, decisions, fees) included, build and report not",
             detail={"rows": rows, "applied": last.applied, "events": last.events},
         ),
         Measured(
