@@ -55,7 +55,7 @@ def bench(
 ) -> None:  # fmt: skip
     """Measure speed, memory and start time against their targets, beside other engines.
 
-    The full benchmark takes about a quarter of an hour on two cores; let nothing else run.
+    The full benchmark takes about 20 minutes on two cores; let nothing else run.
     """
     from scenarios.bench import session
     from scenarios.bench.rows import Options, chosen

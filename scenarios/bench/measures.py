@@ -6,6 +6,7 @@ anything is shown.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -113,7 +114,9 @@ def by_role(options: Options) -> list[Measured]:
 def growth(options: Options) -> list[Measured]:
     """Measure the same hour of a country of 150,000 cells with more and more lines."""
     sizes = options.growth or (
-        (250_000, MILLION, 2 * MILLION) if options.quick else (100_000, MILLION, 10 * MILLION)
+        (250_000, MILLION, 2 * MILLION)
+        if options.quick
+        else (100_000, MILLION, 10 * MILLION, 78 * MILLION)
     )
     points, skipped, cpu, wall = [], [], 0.0, 0.0
     for lines in sorted(sizes):
@@ -133,7 +136,8 @@ def growth(options: Options) -> list[Measured]:
             "ns": [s.ns_per_event for s in spans], "median_ns":
             statistics.median(s.ns_per_event for s in spans),
         })  # fmt: skip
-        del world
+        del world, spans
+        gc.collect()  # the next size needs the memory
     return [_growth(points, skipped, cpu, wall)]
 
 

@@ -118,7 +118,20 @@ def _run(python: Path, peers: Path, command: Sequence[str]) -> dict[str, Any]:
         [str(python), str(peers / command[0]), *command[1:]], env=settings, capture_output=True,
         text=True, timeout=600, check=True,
     )  # fmt: skip
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return answer(done.stdout)
+
+
+def answer(text: str) -> dict[str, Any]:
+    """Return the JSON object that a peer printed; Ray's daemons may print around it.
+
+    Raises
+    ------
+    ValueError : there is none
+    """
+    for told in reversed(text.splitlines()):
+        if told.startswith('{"peer"'):
+            return json.loads(told)
+    raise ValueError(f"the peer told nothing but: {_last(text)}")
 
 
 def _last(text: str) -> str:

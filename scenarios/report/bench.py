@@ -5,6 +5,7 @@ It owns how a benchmark document looks.  It must not know how anything was measu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -94,7 +95,10 @@ def growth(points: Sequence[Mapping[str, Any]]) -> go.Figure:
         mode="markers", name="a run", marker={"color": ORANGE, "size": 9},
         hovertemplate="%{x:,} lines: %{y:.1f} ns<extra></extra>",
     )  # fmt: skip
-    figure.update_xaxes(type="log", title="subscribers")
+    sizes = [p["lines"] for p in points]
+    figure.update_xaxes(
+        type="log", title="subscribers", tickvals=sizes, ticktext=[number(n) for n in sizes]
+    )
     figure.update_yaxes(rangemode="tozero", title="CPU ns per event")
     return style(figure)
 
@@ -127,7 +131,11 @@ def peer_bars(peers: Mapping[str, Mapping[str, Any]]) -> go.Figure:
         hovertemplate="%{y}: %{x:,.0f} ns, %{customdata[0]:,} lines, %{customdata[1]:,} events"
         "<extra></extra>",
     )  # fmt: skip
-    figure.update_xaxes(type="log", title="CPU ns per event (logarithmic)")
+    # Room for the longest label: half a decade.
+    low, high = math.floor(math.log10(min(values))), math.log10(max(values)) + 0.6
+    figure.update_xaxes(
+        type="log", title="CPU ns per event (logarithmic)", dtick=1, range=[low, high]
+    )
     return style(figure, left=170)
 
 

@@ -168,6 +168,15 @@ def test_rows_are_chosen_by_their_names_and_a_misspelt_one_is_named() -> None:
         assert callable(getattr({"measures": measures, "peers": peers}[module], name))
 
 
+def test_a_peer_is_heard_among_the_warnings_of_its_daemons() -> None:
+    """The line that is the peer's own is taken, wherever it stands; none is an error."""
+    assert peers.answer('(raylet) WARNING\n{"peer": "x", "events": 3}\n(raylet) bye\n') == {
+        "peer": "x", "events": 3,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="nothing but: oops"):
+        peers.answer("oops\n")
+
+
 @pytest.mark.parametrize(
     "arguments", ["--only nothing", "--growth x", "--growth 0", "--national nowhere", "--lines -1"]
 )
