@@ -38,9 +38,8 @@ soak: setup  ## the long suites: many seeds, many shuffles; takes hours
 golden: setup  ## write anew what is generated and committed: the JSON Schema of the scenario file, the page of state
 	@$(PYTEST) tests/unit/test_schema_scenario.py tests/unit/test_state_page.py --regenerate
 
-bench: setup  ## measure speed, memory and start time
-	@if $(BIN)/twin bench --help >/dev/null 2>&1; then $(BIN)/twin bench; \
-	else $(PYTEST) -m bench tests/bench; fi
+bench: setup  ## measure speed, memory and start time, beside other engines
+	@$(BIN)/twin bench
 
 dash: setup  ## the dashboard over runs/, on this machine only
 	@$(BIN)/twin dashboard
@@ -52,6 +51,7 @@ COMPILE := UV_SYSTEM_CERTS=1 $(UV) pip compile -q --python-version 3.11 --univer
 
 lock: .venv/.ready  ## requirements.lock and .ci/uv.lock anew, from pyproject.toml
 	@$(COMPILE) pyproject.toml --all-extras --group dev -o requirements.lock
+	@$(COMPILE) tests/bench/peers/requirements.in -o tests/bench/peers/requirements.lock
 	@echo 'uv>=0.13' | $(COMPILE) - -o .ci/uv.lock
 
 clean:  ## remove what can be made again; keeps .venv and runs/

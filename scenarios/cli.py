@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from scenarios import (
+    cli_bench,
     cli_dashboard,
     cli_inspect,
     cli_list,
@@ -54,6 +55,7 @@ cli_list.register(app)
 cli_new.register(app)
 cli_dashboard.register(app)
 cli_watch.register(app)
+cli_bench.register(app)
 
 
 def main() -> None:
