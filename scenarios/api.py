@@ -38,6 +38,7 @@ SHORT_KEYS = {
     "runtime": "placement.runtime",
     "partitions": "placement.partitions",
     "hosts": "placement.hosts",
+    "ray_address": "placement.ray_address",
 }
 """Options that have a name of their own, and the key that each one sets."""
 

@@ -36,6 +36,11 @@ def run(
     runtime: Annotated[str | None, common.RUNTIME] = None,
     partitions: Annotated[int | None, common.PARTITIONS] = None,
     hosts: Annotated[int | None, common.HOSTS] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="Join the Ray cluster there; needs --runtime ray and RAY_AUTH_TOKEN.",
+                     metavar="HOST:PORT", show_default=False),
+    ] = None,
     tick_s: Annotated[
         int | None, typer.Option(help="Tick in seconds.", show_default=False)
     ] = None,

@@ -21,7 +21,9 @@ from sim.control.timeline import Entry
 from sim.core.actor import Actor
 from sim.core.errors import ScenarioError
 from sim.core.partition import Partition, assign_hosts, make_partitions
+from sim.runtime import ray_env
 from sim.runtime.embedded import EmbeddedRuntime, Runtime
+from sim.runtime.ray_actors import Fence
 from sim.runtime.split import plan_groups
 from sim.runtime.split_local import ParanoidSplitRuntime, SplitRuntime
 
@@ -52,7 +54,12 @@ def check_fits(scenario: Any) -> None:
 
 
 def make_runtime(
-    world: World, scenario: Any, *, built: Callable[[int], None] | None = None
+    world: World,
+    scenario: Any,
+    *,
+    built: Callable[[int], None] | None = None,
+    run: str = "",
+    epoch: int = 1,
 ) -> tuple[Runtime, int, int]:
     """Return (runtime, partitions, hosts) of a scenario's placement.
 
@@ -60,6 +67,7 @@ def make_runtime(
     ----------
     built : called with the lines of each partition once it is built, from the thread of its host;
         under `ray` hosts build in processes of their own, and nothing is told
+    run, epoch : name of the run and number of the attempt, which fence processes of earlier ones
     """
 
     def build(partition: Partition) -> Sequence[Actor]:
@@ -75,13 +83,19 @@ def make_runtime(
         partitions = make_partitions(world.n_lines, hosts)
     shares = assign_hosts(partitions, hosts)
     made: Runtime
+    if placement.runtime == "ray":
+        ray_env.prepare(placement.ray_address)
     if len(placement.groups) > 1:
-        made = _split_runtime(world, placement, shares)
+        made = _split_runtime(world, placement, shares, Fence(run, epoch))
     elif placement.runtime == "ray":
         from sim.runtime.ray_runtime import RayRuntime
 
         made = RayRuntime(
-            world, shares, address=placement.ray_address, timeout_s=placement.answer_s
+            world,
+            shares,
+            address=placement.ray_address,
+            timeout_s=placement.answer_s,
+            fence=Fence(run, epoch),
         )
     elif placement.runtime == "paranoid":
         from sim.runtime.paranoid import ParanoidRuntime
@@ -92,7 +106,9 @@ def make_runtime(
     return made, len(partitions), len(shares)
 
 
-def _split_runtime(world: World, placement: Any, shares: Sequence[Sequence[Partition]]) -> Runtime:
+def _split_runtime(
+    world: World, placement: Any, shares: Sequence[Sequence[Partition]], fence: Fence
+) -> Runtime:
     """Return a runtime whose hosts are cut into groups of roles."""
     groups = plan_groups(world.plan, ROLES, placement.groups)
     if placement.runtime == "ray":
@@ -104,6 +120,7 @@ def _split_runtime(world: World, placement: Any, shares: Sequence[Sequence[Parti
             groups=groups,
             address=placement.ray_address,
             timeout_s=placement.answer_s,
+            fence=fence,
         )
     kind = ParanoidSplitRuntime if placement.runtime == "paranoid" else SplitRuntime
     return kind(world.plan, shares, world.build, world.make_globals(), groups=groups)

@@ -24,22 +24,24 @@ from scenarios.equilibrium import equilibrium
 from scenarios.folders import Run, finished, open_folder, run_name
 from scenarios.outputs import decode_map, geography_tables, recorded_tables, run_context
 from scenarios.placing import check_fits, make_runtime, timeline_entries
-from scenarios.saving import Saver, identity_of
+from scenarios.recovery import Recovery
+from scenarios.saving import EPOCH_FILE, Saver, identity_of
 from scenarios.telling import Teller
 from scenarios.world import World, build_world, digest_stride, load_geography
 from sim.control.timeline import Timeline
-from sim.core.errors import HostLost, Interrupted, LimitError, TwinError
+from sim.core.errors import Interrupted, LimitError, TwinError
 from sim.record.folder import RunFolder
 from sim.record.manifest import Manifest, MemoryMeter
 from sim.record.recorder import Recorder
+from sim.runtime.checkpoint import claim_epoch
 from sim.runtime.coordinator import Loop
 from sim.runtime.embedded import Runtime
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-ATTEMPTS_MAX = 3
-"""Times that the same tick may lose a host before the run stops."""
 RAY_CHECKPOINT_S = 120.0
 """Wall seconds between checkpoints under `ray`, where a node may be lost."""
+SAVE_SHARE = 0.05
+"""Largest share of the wall time that checkpoints may take by default."""
 MASK = 0xFFFFFFFFFFFFFFFF
 
 
@@ -155,7 +157,7 @@ class _Job:
         self.done_ms = 0
         self.teller: Teller | None = None
         self.saver: Saver | None = None
-        self.recoveries = 0
+        self.recovery: Recovery | None = None
         self.missed = ""
 
     def run(self, folder: RunFolder, *, resume: bool) -> Run:
@@ -171,14 +173,21 @@ class _Job:
         with self.meter, signals(self.stop):
             world = self._build(folder, teller, resume=resume)
             began = time.monotonic()
+            epoch = claim_epoch(folder.path / EPOCH_FILE)
             runtime, n_partitions, n_hosts = make_runtime(
                 world,
                 self.scenario,
                 built=lambda lines: teller.part(lines, world.n_lines, "lines"),
+                run=folder.name,
+                epoch=epoch,
             )
             try:
                 self._phase_took("build", began)
-                return self._run(folder, world, runtime, n_partitions, n_hosts, resume=resume)
+                # Ray puts handlers of its own in the place of ours when it starts.
+                with signals(self.stop):
+                    return self._run(
+                        folder, world, runtime, n_partitions, n_hosts, epoch=epoch, resume=resume
+                    )
             finally:
                 runtime.close()
 
@@ -215,6 +224,7 @@ class _Job:
         n_partitions: int,
         n_hosts: int,
         *,
+        epoch: int,
         resume: bool,
     ) -> Run:
         scenario = self.scenario
@@ -230,14 +240,21 @@ class _Job:
         self._open_manifest(world, n_partitions, n_hosts)
         first = 0
         saver = self.saver = Saver(
-            folder, world, runtime, recorder, identity_of(self.loaded, self.feed), runtime.ledger()
+            folder,
+            world,
+            runtime,
+            recorder,
+            identity_of(self.loaded, self.feed),
+            runtime.ledger(),
+            epoch=epoch,
         )
         if resume:
             first = saver.resume()
         else:
             geography_tables(world, recorder, folder)
         save_s = scenario.placement.checkpoint_s
-        if save_s < 0:
+        by_default = save_s < 0
+        if by_default:
             save_s = RAY_CHECKPOINT_S if scenario.placement.runtime == "ray" else 0.0
         self.loop = Loop(
             runtime,
@@ -248,6 +265,7 @@ class _Job:
             digest_stride=digest_stride(scenario),
             save=self._save,
             save_every_s=save_s,
+            save_share=SAVE_SHARE if by_default else 1.0,
             stop=self.stop.is_set,
             stop_at_ms=self.stop_at_ms,
             watch=self._watch,
@@ -263,7 +281,10 @@ class _Job:
         assert self.teller is not None
         self.teller.phase("run")
         began, cpu = time.monotonic(), self.meter.cpu_seconds()
-        complete = self._run_with_recovery(saver, first)
+        self.recovery = Recovery(
+            self.loop, saver, lambda: Timeline(timeline_entries(world, scenario))
+        )
+        complete = self.recovery.run(first)
         self._phase_took("run", began)
         self.cpu_s = self.meter.cpu_seconds() - cpu
         if not complete:
@@ -279,40 +300,6 @@ class _Job:
         self.saver.save(
             tick, events=self.loop.events, checks=self.saver.checks + self.loop.n_checks
         )
-
-    def _run_with_recovery(self, saver: Saver, first: int) -> bool:
-        """Run the loop; where a host is lost, take all hosts back to the last checkpoint."""
-        assert self.loop is not None
-        start = saver.recorder.state() if first == 0 else None
-        failed_at, attempts = -1, 0
-        while True:
-            try:
-                return self.loop.run(first)
-            except HostLost as error:
-                tick = saver.recorder.tick + 1
-                attempts = attempts + 1 if tick == failed_at else 1
-                failed_at = tick
-                if attempts > ATTEMPTS_MAX:
-                    raise LimitError(
-                        f"tick {tick} lost a host {attempts} times in a row ({error}); the last "
-                        "checkpoint is intact: go on with --resume once the cause is gone"
-                    ) from error
-                self.recoveries += 1
-                saver.runtime.rebuild()
-                first = self._back(saver, start)
-                self.loop.events = saver.events
-                self.loop.timeline = Timeline(timeline_entries(saver.world, self.scenario))
-
-    @staticmethod
-    def _back(saver: Saver, start: dict[str, Any] | None) -> int:
-        """Go back to the newest checkpoint, or to the start; return the first tick to run."""
-        if saver.saved():
-            return saver.go_back()
-        if start is None:
-            raise LimitError("a host was lost and there is no checkpoint to go back to")
-        saver.recorder.restore(start, -1)
-        saver.events = 0
-        return 0
 
     def _write(self, folder: RunFolder, world: World, runtime: Runtime, recorder: Recorder) -> Run:
         assert self.teller is not None
@@ -340,6 +327,7 @@ class _Job:
         assert manifest is not None
         folder.write_json("manifest.json", manifest)
         self.missed = self._missed_target(kpis)
+        (folder.path / EPOCH_FILE).unlink(missing_ok=True)
         path = folder.complete(exit_code=LimitError.exit_code if self.missed else 0)
         if self.progress is not None:
             self.progress.close()
@@ -355,13 +343,16 @@ class _Job:
 
     # --- telling ------------------------------------------------------------------------------
 
+    def _recoveries(self) -> int:
+        return self.recovery.recoveries if self.recovery else 0
+
     def _phase_took(self, phase: str, began: float) -> None:
         self.phases[phase] = self.phases.get(phase, 0.0) + time.monotonic() - began
 
     def _watch(self, done: int, sim_ms: int, events: int) -> None:
         assert self.teller is not None
         self.done_ms = sim_ms
-        self.teller.tick(sim_ms=sim_ms, events=events, done=done, recoveries=self.recoveries)
+        self.teller.tick(sim_ms=sim_ms, events=events, done=done, recoveries=self._recoveries())
 
     def _open_manifest(self, world: World, n_partitions: int, n_hosts: int) -> None:
         scenario = self.scenario
@@ -406,7 +397,8 @@ class _Job:
             state_bytes_per_subscriber=round(self.state_bytes, 1),
             state_digest=digest,
             audit={"checks": checks, "failures": 0},
-            recoveries=self.recoveries,
+            recoveries=self._recoveries(),
+            extra={"checkpoints": self.saver.account()} if self.saver else None,
         )
 
 

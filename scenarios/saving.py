@@ -7,6 +7,7 @@ know how checkpoint files are written, nor why a run goes back.
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,10 @@ from sim.record.folder import RunFolder
 from sim.record.recorder import Recorder
 from sim.runtime import checkpoint
 from sim.runtime.embedded import Runtime
+from sim.runtime.parts import Damaged
+
+EPOCH_FILE = ".epoch"
+"""Number of the newest attempt at a run, in its folder."""
 
 
 @dataclass
@@ -30,6 +35,8 @@ class Saver:
     identity : what a checkpoint must belong to: scenario hash, seed, schema hash
     opening : stocks at the start of the run
     events, checks : counted before the newest restore
+    epoch : number of the attempt; each loss of a host and each resumption begins a new one
+    n_saved, saved_bytes, save_s : checkpoints written by this process, their bytes and wall time
     """
 
     folder: RunFolder
@@ -40,13 +47,19 @@ class Saver:
     opening: dict[str, int] = field(default_factory=dict)
     events: int = 0
     checks: int = 0
+    epoch: int = 1
+    n_saved: int = 0
+    saved_bytes: int = 0
+    save_s: float = 0.0
 
     def save(self, tick: int, *, events: int, checks: int) -> None:
         """Write a checkpoint after `tick`; `events` and `checks` are those of the whole run."""
-        state, kept = self.runtime.snapshot(), self.recorder.state()
+        began = time.monotonic()
+        draft = checkpoint.Draft(self.folder.checkpoints.absolute(), tick, self.epoch).open()
+        parts, state = self.runtime.save_to(draft)
+        kept = self.recorder.state()
         rest = {
-            "globals": state["globals"],
-            "scattered": state["scattered"],
+            **state,
             "recorder": {
                 "totals": kept["totals"],
                 "rows": {name: np.array(n) for name, n in kept["rows"].items()},
@@ -59,13 +72,13 @@ class Saver:
             "opening": {name: np.array(value) for name, value in self.opening.items()},
             "layout": np.frombuffer(kept["layout"].encode(), np.uint8),
         }
-        checkpoint.save(
-            self.folder.checkpoints,
-            tick=tick,
-            run=self.identity,
-            partitions=state["partitions"],
-            rest=rest,
-        )
+        self.saved_bytes += draft.commit(run=self.identity, parts=parts, rest=rest)
+        self.n_saved += 1
+        self.save_s += time.monotonic() - began
+
+    def account(self) -> dict[str, Any]:
+        """Return what the checkpoints of this process have cost: number, bytes, wall seconds."""
+        return {"n": self.n_saved, "bytes": self.saved_bytes, "seconds": round(self.save_s, 3)}
 
     def saved(self) -> bool:
         """Return whether there is any checkpoint."""
@@ -84,15 +97,12 @@ class Saver:
 
     def go_back(self) -> int:
         """Restore the newest checkpoint that verifies; return the first tick to run."""
-        tick, parts, rest, warnings = checkpoint.load(self.folder.checkpoints, run=self.identity)
+        saved, warnings = checkpoint.restore(
+            self.folder.checkpoints.absolute(), run=self.identity, apply=self._apply
+        )
         for warning in warnings:
             logging.getLogger(__name__).warning(warning)
-        partitions = [p for share in self.runtime.shares for p in share]
-        self.runtime.restore({
-            "partitions": checkpoint.recut(parts, partitions),
-            "scattered": rest.get("scattered", {}),
-            "globals": rest["globals"],
-        })  # fmt: skip
+        tick, rest = saved.tick, saved.rest()
         self.recorder.restore(
             {
                 "version": int(rest["numbers"]["recorder_version"]), "tick": tick,
@@ -106,6 +116,19 @@ class Saver:
         self.checks = int(rest["numbers"]["checks"])
         self.opening = {k: int(v) for k, v in rest["opening"].items()}
         return tick + 1
+
+    def _apply(self, saved: checkpoint.Saved) -> None:
+        try:
+            self.runtime.load_from(saved)
+        except Damaged:
+            self.new_epoch()
+            self.runtime.rebuild(self.epoch)
+            raise
+
+    def new_epoch(self) -> int:
+        """Begin a new attempt: what an earlier one still writes can no longer be mistaken."""
+        self.epoch = checkpoint.claim_epoch(self.folder.path / EPOCH_FILE)
+        return self.epoch
 
 
 def identity_of(loaded: Any, feed: Any = None) -> dict[str, Any]:

@@ -9,6 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 ROWS = {
+    "A1": "a host dies in the middle of a tick",
+    "A2": "a host dies while it writes its part of a checkpoint",
+    "A3": "a host dies while it restores",
+    "A4": "all hosts die at once",
+    "A5": "a host hangs",
+    "A6": "the code of a role raises",
+    "A7": "a node is lost",
+    "A8": "a node is cut off, not dead",
+    "A9": "the head of the cluster dies",
+    "A10": "a foreign or dead cluster lies about",
+    "A11": "fewer or other machines on resume",
+    "A12": "a global role dies",
+    "A13": "a tick that ends its host every time",
+    "B2": "Ctrl-C, once and twice",
+    "B3": "a scheduler stops the job",
+    "B7": "processes left behind",
     "C1": "newest part of a checkpoint truncated or empty",
     "C2": "a bit of a checkpoint flipped",
     "C3": "manifest of a checkpoint damaged",
@@ -73,8 +89,8 @@ ROWS = {
 }
 """Row -> what goes wrong.
 
-Letters: C our own files, D limits, E recorded events, F files of others, G scenarios, H numbers and
-the ledger, I geography.
+Letters: A hosts and nodes, B driver and signals, C our own files, D limits, E recorded events, F
+files of others, G scenarios, H numbers and the ledger, I geography.
 """
 
 

@@ -1,8 +1,9 @@
 """Checkpoints: the state of a run at a tick border, written in two phases.
 
-It owns the files (`tick-N/` with one `.npz` for each partition and one for the rest, each with
-its SHA-256 in a manifest that is renamed into place last) and the re-cutting of lines onto other
-partitions.  It must not know roles: it saves nested dicts of arrays.
+Whoever holds lines writes their parts, one file for each partition and one array after another;
+the coordinator writes the rest and then the manifest that names every part with its SHA-256, and
+renames the folder into place.  What no manifest names does not exist.  This module owns folders
+and manifests and the re-cutting of lines onto other partitions.  It must not know roles.
 """
 
 from __future__ import annotations
@@ -11,112 +12,151 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sim.core.errors import LimitError, ScenarioError
-from sim.core.lazy import LazyList
+from sim.core.errors import ScenarioError
 from sim.core.partition import Partition
+from sim.runtime.parts import Damaged, Part, Tree, flatten, read_tree, settle, write_arrays
 
 KEEP = 3
 """Checkpoints kept, the newest ones."""
 KEEP_ONE_ABOVE = 4 << 30
-"""Bytes of a checkpoint above which only the newest one is kept."""
+"""Bytes of a checkpoint above which only the newest one is kept, beside the one being written."""
 MANIFEST = "checkpoint.json"
-SEPARATOR = "/"
 
 
-def flatten(value: Any, prefix: str = "") -> dict[str, np.ndarray]:
-    """Return a nested dict of arrays as one flat dict with path names."""
-    out: dict[str, np.ndarray] = {}
-    for key, item in value.items():
-        name = f"{prefix}{key}"
-        if isinstance(item, dict):
-            if not item:
-                out[f"{name}{SEPARATOR}"] = np.zeros(0, np.uint8)
-            out |= flatten(item, name + SEPARATOR)
-        else:
-            out[name] = np.asarray(item)
-    return out
+# --- writing ----------------------------------------------------------------------------------
 
 
-def unflatten(flat: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Return the nested dict that `flatten` was given."""
-    out: dict[str, Any] = {}
-    for name, array in flat.items():
-        *path, last = name.split(SEPARATOR)
-        place = out
-        for key in path:
-            place = place.setdefault(key, {})
-        if last:
-            place[last] = array
-    return out
+@dataclass(frozen=True)
+class Draft:
+    """A checkpoint that is being written; it can be sent to whoever writes a part of it.
 
-
-def _write(path: Path, value: Mapping[str, Any]) -> dict[str, Any]:
-    temporary = path.with_suffix(".tmp")
-    try:
-        arrays: dict[str, Any] = dict(flatten(value))
-        with temporary.open("wb") as handle:
-            np.savez(handle, **arrays)
-            handle.flush()
-            os.fsync(handle.fileno())
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        wanted = sum(array.nbytes for array in flatten(value).values())
-        raise LimitError(
-            f"checkpoint {path} could not be written ({error.strerror}): {wanted:,} bytes are "
-            f"wanted and {free:,} are free. "
-            "The checkpoint before it is intact: make room and go on with --resume"
-        ) from error
-    temporary.rename(path)
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while piece := handle.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def save(
-    folder: Path,
-    *,
-    tick: int,
-    run: dict[str, Any],
-    partitions: Iterable[Mapping[str, Any]],
-    rest: dict[str, Any],
-) -> Path:
-    """Write a checkpoint taken after `tick` and return its folder.
-
-    Parameters
+    Attributes
     ----------
-    run : what the checkpoint belongs to: scenario hash, seed, schema hash
-    partitions : snapshots of partitions: `first`, `last`, `roles`, `waiting`; taken one by one
-    rest : everything else, nested dicts of arrays
+    folder : of the checkpoints, on storage that every writer sees
+    tick : the last one that the checkpoint contains
+    epoch : of the attempt; a process of an earlier one writes into another folder
     """
-    target = folder / f"tick-{tick:08d}"
-    temporary = folder / f".tick-{tick:08d}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    parts = [_write(temporary / f"lines-{p['first']:010d}.npz", p) for p in partitions]
-    parts.append(_write(temporary / "rest.npz", rest))
-    text = json.dumps({"tick": tick, "run": run, "parts": parts}, indent=1, sort_keys=True)
-    seal = hashlib.sha256(text.encode()).hexdigest()
-    path = temporary / MANIFEST
-    path.write_text(json.dumps({"seal": seal, "content": text}))
-    with path.open("rb") as handle:
-        os.fsync(handle.fileno())
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
-    _forget(folder, sum(part["bytes"] for part in parts))
-    return target
+
+    folder: Path
+    tick: int
+    epoch: int
+
+    @property
+    def path(self) -> Path:
+        """Return the folder that holds the parts until the checkpoint is whole."""
+        return self.folder / f".tick-{self.tick:08d}-{self.epoch:04d}.tmp"
+
+    @property
+    def final(self) -> Path:
+        """Return the folder of the whole checkpoint."""
+        return self.folder / f"tick-{self.tick:08d}"
+
+    def open(self) -> Draft:
+        """Make the folder for the parts, in place of whatever earlier attempts left half made."""
+        for old in self.folder.glob(".tick-*.tmp"):
+            shutil.rmtree(old, ignore_errors=True)
+        self.path.mkdir(parents=True)
+        return self
+
+    def write_lines(
+        self,
+        partitions: Iterable[tuple[int, int, Iterator[tuple[str, np.ndarray]]]],
+        *,
+        label: str = "",
+    ) -> list[Part]:
+        """Write one part for each (first, last, arrays) of partitions and return what was written.
+
+        Where several hosts hold different roles of the same lines, `label` tells their files apart.
+
+        One array at a time is in memory besides the state, if the iterators make them so.  A file
+        is forced to disk while the next one is written.
+        """
+        parts: list[Part] = []
+        waiting: list[Future[None]] = []
+        with ThreadPoolExecutor(1) as pool:
+            for first, last, arrays in partitions:
+                name = f"lines{label}-{self.tick:08d}-{self.epoch:04d}-{first:010d}.npys"
+                parts.append(self._put(name, first, last, arrays, pool, waiting))
+            for future in waiting:
+                future.result()
+        return parts
+
+    def _put(
+        self,
+        name: str,
+        first: int,
+        last: int,
+        arrays: Iterator[tuple[str, np.ndarray]],
+        pool: ThreadPoolExecutor,
+        waiting: list[Future[None]],
+    ) -> Part:
+        temporary = self.path / f".{name}.tmp"
+        handle, out = write_arrays(temporary, arrays)
+        waiting.append(pool.submit(settle, handle, temporary, self.path / name))
+        return Part(name, first, last, out.bytes, out.digest.hexdigest())
+
+    def commit(self, *, run: dict[str, Any], parts: Sequence[Part], rest: Tree) -> int:
+        """Write the rest and the manifest, and give the checkpoint its name; return its bytes.
+
+        Parameters
+        ----------
+        run : what the checkpoint belongs to: scenario hash, seed, schema hash
+        parts : what the writers of lines answered
+        rest : everything that belongs to no line
+        """
+        for part in parts:
+            self._require(part)
+        waiting: list[Future[None]] = []
+        with ThreadPoolExecutor(1) as pool:
+            name = f"rest-{self.tick:08d}-{self.epoch:04d}.npys"
+            every = [*parts, self._put(name, -1, -1, flatten(rest), pool, waiting)]
+        waiting[0].result()
+        content = {
+            "tick": self.tick,
+            "epoch": self.epoch,
+            "run": run,
+            "parts": [asdict(part) for part in every],
+        }
+        text = json.dumps(content, indent=1, sort_keys=True)
+        seal = hashlib.sha256(text.encode()).hexdigest()
+        path = self.path / MANIFEST
+        path.write_text(json.dumps({"seal": seal, "content": text}))
+        with path.open("rb") as handle:
+            os.fsync(handle.fileno())
+        sync_folder(self.path)
+        shutil.rmtree(self.final, ignore_errors=True)
+        self.path.rename(self.final)
+        sync_folder(self.folder)
+        n_bytes = sum(part.bytes for part in every)
+        _forget(self.folder, n_bytes)
+        return n_bytes
+
+    def _require(self, part: Part) -> None:
+        path = self.path / part.file
+        found = path.stat().st_size if path.is_file() else None
+        if found != part.bytes:
+            raise ScenarioError(
+                "a host wrote its part of a checkpoint where this process does not see it",
+                file=path, found="nothing" if found is None else f"{found:,} bytes",
+                expected=f"{part.bytes:,} bytes: runs on storage that every machine sees",
+            )  # fmt: skip
+
+
+def sync_folder(path: Path) -> None:
+    """Force the names of a folder to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _forget(folder: Path, n_bytes: int) -> None:
@@ -125,119 +165,177 @@ def _forget(folder: Path, n_bytes: int) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _verify(path: Path) -> tuple[dict[str, Any] | None, str]:
-    """Return the manifest of a checkpoint all of whose parts verify, or None and the defect."""
+def claim_epoch(path: Path) -> int:
+    """Return a number above all that were ever claimed with this file: that of a new attempt.
+
+    It is on disk before it is returned, so that what a killed attempt still writes can never bear
+    the number of a later one.
+    """
     try:
-        sealed = json.loads((path / MANIFEST).read_text())
-        text = sealed["content"]
-        if hashlib.sha256(text.encode()).hexdigest() != sealed["seal"]:
-            return None, "its manifest is damaged"
-        content = json.loads(text)
-        parts = [(str(p["file"]), int(p["bytes"]), str(p["sha256"])) for p in content["parts"]]
-        content = {**content, "run": dict(content["run"]), "tick": int(content["tick"])}
-    except (
-        OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
-    ) as error:  # fmt: skip
-        return None, f"its manifest cannot be read ({type(error).__name__})"
-    for name, n_bytes, seal in parts:
-        file = path / name
-        if not file.is_file():
-            return None, f"{name} is missing"
-        if file.stat().st_size != n_bytes or _sha256(file) != seal:
-            return None, f"{name} is damaged"
-    return content, ""
+        epoch = int(path.read_text()) + 1
+    except (OSError, ValueError):
+        epoch = 1
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as handle:
+        handle.write(str(epoch))
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.rename(path)
+    return epoch
 
 
-class SavedPart(Mapping[str, Any]):
-    """The content of one part file, read when it is asked for and not kept."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __getitem__(self, key: str) -> Any:
-        with np.load(self.path, allow_pickle=False) as data:
-            names = [n for n in data.files if n.split(SEPARATOR, 1)[0] == key]
-            return unflatten({name: data[name] for name in names})[key]
-
-    def __iter__(self) -> Iterator[str]:
-        with np.load(self.path, allow_pickle=False) as data:
-            return iter(dict.fromkeys(name.split(SEPARATOR, 1)[0] for name in data.files))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+# --- reading ----------------------------------------------------------------------------------
 
 
-def load(
-    folder: Path, *, run: dict[str, Any]
-) -> tuple[int, Sequence[Mapping[str, Any]], dict[str, Any], list[str]]:
-    """Return (tick, partitions, rest, warnings) of the newest checkpoint of this run that verifies.
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint whose manifest holds; it can be sent to whoever reads a part of it.
 
-    Partitions are read from their files each time that they are looked at.  Raises
-    `ScenarioError` where none does, or where it belongs to another run.
+    Attributes
+    ----------
+    path : its folder
+    tick, epoch : when, and in which attempt, it was taken
+    lines : parts of partitions, in the order of lines
+    other : the part of what belongs to no line
+    """
+
+    path: Path
+    tick: int
+    epoch: int
+    lines: tuple[Part, ...]
+    other: Part
+
+    def rest(self) -> Tree:
+        """Return what belongs to no line; raises `Damaged`."""
+        return read_tree(self.path / self.other.file, self.other)
+
+    def read(self, part: Part) -> Tree:
+        """Return the lines of a part; raises `Damaged`."""
+        tree = read_tree(self.path / part.file, part)
+        return {"roles": {}, "waiting": {}} | tree | {"first": part.first, "last": part.last}
+
+    def cut(self, partitions: Iterable[Partition]) -> Iterator[Tree]:
+        """Give the state of each partition, read and verified one by one; raises `Damaged`.
+
+        The partitions may be cut in another way than those that were saved.
+        """
+        held: dict[str, Tree] = {}
+        for partition in partitions:
+            touching = [
+                part
+                for part in self.lines
+                if part.first < partition.last and part.last > partition.first
+            ]
+            held = {p.file: held[p.file] if p.file in held else self.read(p) for p in touching}
+            yield cut_lines(_whole(held.values()), partition)
+
+
+def _whole(trees: Iterable[Tree]) -> list[Tree]:
+    """Return one tree for each range of lines; the roles of a range may lie in several files."""
+    out: dict[tuple[int, int], Tree] = {}
+    for tree in trees:
+        lines = (tree["first"], tree["last"])
+        known = out.get(lines)
+        out[lines] = tree if known is None else {
+            **known,
+            "roles": known["roles"] | tree["roles"],
+            "waiting": known["waiting"] | tree["waiting"],
+        }  # fmt: skip
+    return [out[lines] for lines in sorted(out)]
+
+
+def restore(
+    folder: Path, *, run: dict[str, Any], apply: Callable[[Saved], None]
+) -> tuple[Saved, list[str]]:
+    """Apply the newest checkpoint of this run that verifies; return it, and what was left out.
+
+    Parameters
+    ----------
+    run : what the checkpoint must belong to
+    apply : goes back to a checkpoint; raises `Damaged` where a part is not what was written, and
+        is then called again with the checkpoint before it
+
+    Raises
+    ------
+    ScenarioError : none verifies, or the newest that does belongs to another run
     """
     warnings: list[str] = []
     for path in sorted(folder.glob("tick-*"), reverse=True):
-        content, defect = _verify(path)
-        if content is None:
-            warnings.append(f"checkpoint {path.name} is left out: {defect}")
+        try:
+            saved = _open(path, run)
+            apply(saved)
+        except Damaged as error:
+            warnings.append(f"checkpoint {path.name} is left out: {error}")
             continue
-        differing = sorted(k for k in run if content["run"].get(k) != run[k])
-        if differing:
-            raise ScenarioError(
-                "the checkpoint belongs to another run; it differs in " + ", ".join(differing),
-                file=path, found={k: content["run"].get(k) for k in differing},
-                expected={k: run[k] for k in differing},
-            )  # fmt: skip
-        parts = {part["file"]: SavedPart(path / part["file"]) for part in content["parts"]}
-        rest = dict(parts.pop("rest.npz"))
-        return int(content["tick"]), [parts[k] for k in sorted(parts)], rest, warnings
+        return saved, warnings
     raise ScenarioError(
         "no checkpoint can be used" + "".join(f"; {w}" for w in warnings), file=folder,
         expected="a whole checkpoint; without one, start the run afresh",
     )  # fmt: skip
 
 
-def recut(
-    saved: Sequence[Mapping[str, Any]], partitions: Sequence[Partition]
-) -> Sequence[dict[str, Any]]:
-    """Return saved partitions cut along other borders, each when it is asked for.
+def _open(path: Path, run: dict[str, Any]) -> Saved:
+    """Return a checkpoint after the seal of its manifest; its parts are looked for, not read."""
+    try:
+        sealed = json.loads((path / MANIFEST).read_text())
+        text = sealed["content"]
+        if hashlib.sha256(text.encode()).hexdigest() != sealed["seal"]:
+            raise Damaged("its manifest is damaged")
+        content = json.loads(text)
+        parts = [
+            Part(str(p["file"]), int(p["first"]), int(p["last"]), int(p["bytes"]), str(p["sha256"]))
+            for p in content["parts"]
+        ]
+        lines = tuple(sorted((p for p in parts if p.first >= 0), key=lambda p: p.first))
+        (other,) = (p for p in parts if p.first < 0)
+        saved = Saved(path, int(content["tick"]), int(content["epoch"]), lines, other)
+        told = dict(content["run"])
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+    ) as error:  # fmt: skip
+        raise Damaged(f"its manifest cannot be read ({type(error).__name__})") from error
+    for part in parts:
+        file = path / part.file
+        if not file.is_file():
+            raise Damaged(f"{part.file} is missing")
+        if file.stat().st_size != part.bytes:
+            raise Damaged(f"{part.file} is damaged")
+    differing = sorted(k for k in run if told.get(k) != run[k])
+    if differing:
+        raise ScenarioError(
+            "the checkpoint belongs to another run; it differs in " + ", ".join(differing),
+            file=path, found={k: told.get(k) for k in differing},
+            expected={k: run[k] for k in differing},
+        )  # fmt: skip
+    return saved
+
+
+def cut_lines(saved: Sequence[Tree], partition: Partition) -> Tree:
+    """Return the lines of a partition out of saved partitions that hold them, in order.
 
     Columns under `state` have one row for each line; every other table has a `sub` column; numbers
     that stand alone are the same in every partition.
     """
-    ordered = sorted(((int(p["first"]), int(p["last"]), p) for p in saved), key=lambda p: p[:2])
-
-    def cut(index: int) -> dict[str, Any]:
-        wanted = partitions[index]
-        touching = [
-            dict(part)
-            for first, last, part in ordered
-            if first < wanted.last and last > wanted.first
-        ]
-        return _cut(touching, wanted)
-
-    return LazyList(len(partitions), cut)
-
-
-def _cut(touching: Sequence[dict[str, Any]], partition: Partition) -> dict[str, Any]:
+    whole = saved[0]
+    if len(saved) == 1 and (whole["first"], whole["last"]) == (partition.first, partition.last):
+        return whole
     roles = {
         name: {
-            kind: _join([(part, part["roles"][name][kind]) for part in touching], partition, kind)
-            for kind in touching[0]["roles"][name]
+            kind: _join([(part, part["roles"][name][kind]) for part in saved], partition, kind)
+            for kind in whole["roles"][name]
         }
-        for name in touching[0]["roles"]
+        for name in whole["roles"]
     }
-    names = sorted({name for part in touching for name in part.get("waiting", {})})
     waiting = {}
-    for name in names:
-        tables = [(p, p["waiting"][name]) for p in touching if name in p.get("waiting", {})]
+    for name in sorted({name for part in saved for name in part["waiting"]}):
+        tables = [(p, p["waiting"][name]) for p in saved if name in p["waiting"]]
         rows = _join(tables, partition, "rows")
         if len(rows["sub"]):
             waiting[name] = rows
     return {"first": partition.first, "last": partition.last, "roles": roles, "waiting": waiting}
 
 
-def _join(parts: list[tuple[dict[str, Any], Any]], partition: Partition, kind: str) -> Any:
+def _join(parts: list[tuple[Tree, Any]], partition: Partition, kind: str) -> Any:
     if not isinstance(parts[0][1], dict):
         return parts[0][1]
     out = {}
@@ -246,8 +344,8 @@ def _join(parts: list[tuple[dict[str, Any], Any]], partition: Partition, kind: s
         for part, table in parts:
             array = table[column]
             if kind == "state":
-                low = max(partition.first - int(part["first"]), 0)
-                high = min(partition.last, int(part["last"])) - int(part["first"])
+                low = max(partition.first - part["first"], 0)
+                high = min(partition.last, part["last"]) - part["first"]
                 pieces.append(array[low:high])
             else:
                 inside = (table["sub"] >= partition.first) & (table["sub"] < partition.last)

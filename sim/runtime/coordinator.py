@@ -61,6 +61,8 @@ class Loop:
     stop : returns True where the run should stop at the next tick border
     save : writes a checkpoint after a tick
     save_every_s : wall seconds between checkpoints; 0 never
+    save_share : largest share of the wall time that checkpoints may take; where the last one took
+        longer, the next one comes later
     digest_stride : one line in so many is digested in each tick
     source : returns the recorded rows of a tick, sorted by `sub`, for lines that replay them
     speed : simulated over wall seconds; 0 as fast as it can
@@ -74,6 +76,7 @@ class Loop:
     digest_stride: int = 1
     save: Callable[[int], None] | None = None
     save_every_s: float = 0.0
+    save_share: float = 1.0
     stop: Callable[[], bool] = lambda: False
     stop_at_ms: int | None = None
     watch: Callable[[int, int, int], None] | None = None
@@ -88,7 +91,8 @@ class Loop:
         auditor = Auditor(self.checks, self.runtime.ledger())
         if first_tick:
             self.timeline.advance(first_tick * self.clock.tick_ms)
-        saved_at = began = time.monotonic()
+        began = time.monotonic()
+        save_at = began + self.save_every_s
         for index in range(first_tick, self.clock.n_ticks):
             finished = self._step(index, auditor)
             self._pace(index - first_tick + 1, began)
@@ -101,9 +105,8 @@ class Loop:
                 if self.save is not None:
                     self.save(index)
                 return False
-            if self.save and self.save_every_s and time.monotonic() - saved_at > self.save_every_s:
-                self.save(index)
-                saved_at = time.monotonic()
+            if self.save and self.save_every_s and time.monotonic() > save_at:
+                save_at = self._saved(index)
         return True
 
     def _step(self, index: int, auditor: Auditor) -> bool:
@@ -130,6 +133,15 @@ class Loop:
         if self.watch is not None:
             self.watch(index + 1, tick.end_ms, self.events)
         return any(verb == "stop" for verb, _, _ in commands)
+
+    def _saved(self, index: int) -> float:
+        """Write a checkpoint; return when the next one is due, s of the monotonic clock."""
+        assert self.save is not None
+        before = time.monotonic()
+        self.save(index)
+        now = time.monotonic()
+        took = now - before
+        return now + max(self.save_every_s, took / self.save_share - took)
 
     def _pace(self, done: int, began: float) -> None:
         if self.speed > 0:

@@ -18,8 +18,10 @@ from sim.core.lazy import joined
 from sim.core.metrics import Tally, add_into
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
+from sim.runtime.checkpoint import Draft, Saved
 from sim.runtime.globals import Command, GlobalResult, GlobalRoles
-from sim.runtime.host import Builder, Host, HostPlan, HostResult, merge_results
+from sim.runtime.host import Blame, Builder, Host, HostPlan, HostResult, merge_results
+from sim.runtime.parts import Part, Tree
 
 
 @dataclass
@@ -42,8 +44,8 @@ class Runtime(Protocol):
 
     shares: list[tuple[Partition, ...]]
 
-    def rebuild(self) -> None:
-        """Make every host and global role afresh, at the start of the run."""
+    def rebuild(self, epoch: int) -> None:
+        """Make every host afresh, at the start of the run, for an attempt of this number."""
         ...
 
     def tick(
@@ -68,12 +70,12 @@ class Runtime(Protocol):
         """Return the bytes of profile, state and pools of all lines."""
         ...
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return partitions, waiting rows and global roles."""
+    def save_to(self, draft: Draft) -> tuple[list[Part], Tree]:
+        """Let every host write its lines; return their parts, and what belongs to no line."""
         ...
 
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go back to a snapshot."""
+    def load_from(self, saved: Saved) -> None:
+        """Go back to a checkpoint; raises `Damaged`, and then wants `rebuild` first."""
         ...
 
     def close(self) -> None:
@@ -128,8 +130,10 @@ class EmbeddedRuntime:
         self.scattered: dict[str, Rows] = {}
         self.arrays = globals_.arrays()
 
-    def rebuild(self) -> None:
-        """Do nothing: hosts of this process cannot be lost apart from it."""
+    def rebuild(self, epoch: int) -> None:
+        """Make every host afresh; the number of the attempt fences nothing inside a process."""
+        for k, share in enumerate(self.shares):
+            self.hosts[k] = self.make_host(share, self.build)
 
     def make_host(self, share: Sequence[Partition], build: Builder) -> Host:
         """Build one host."""
@@ -152,7 +156,9 @@ class EmbeddedRuntime:
 
         hosts = self.pool.map(run, self.hosts) if len(self.hosts) > 1 else map(run, self.hosts)
         merged = merge_results(list(hosts), self.plan.gather)
-        result = self.globals.on_tick(tick, merged.load, self.arrivals(merged.gathered), fixed)
+        gathered = self.arrivals(merged.gathered)
+        with Blame(tick.index, role="a global role"):
+            result = self.globals.on_tick(tick, merged.load, gathered, fixed)
         self.scattered, self.arrays = result.scattered, result.arrays
         return outcome(merged, result, sum(len(r["sub"]) for r in self.scattered.values()))
 
@@ -197,6 +203,19 @@ class EmbeddedRuntime:
             parts = parts[len(host.partitions) :]
         self.scattered = saved["scattered"]
         self.globals.restore(saved["globals"])
+        self.arrays = self.globals.arrays()
+
+    def save_to(self, draft: Draft) -> tuple[list[Part], Tree]:
+        """Let every host write its lines; return their parts, and what belongs to no line."""
+        parts = [p for done in self.pool.map(lambda h: h.save_to(draft), self.hosts) for p in done]
+        return parts, {"scattered": self.scattered, "globals": self.globals.snapshot()}
+
+    def load_from(self, saved: Saved) -> None:
+        """Go back to a checkpoint; raises `Damaged`, and then wants `rebuild` first."""
+        rest = saved.rest()
+        list(self.pool.map(lambda host: host.load_from(saved), self.hosts))
+        self.scattered = rest["scattered"]
+        self.globals.restore(rest["globals"])
         self.arrays = self.globals.arrays()
 
     def close(self) -> None:

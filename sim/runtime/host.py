@@ -7,7 +7,7 @@ process it lives in, nor any role beyond the `Actor` protocol.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,13 @@ import numpy as np
 
 from sim.core.actor import Actor, Inbox, Rows, SharesLoad, Slice
 from sim.core.columns import Block, Schema, concat_rows, empty_rows, take_rows
+from sim.core.errors import TwinError
 from sim.core.lazy import LazyList
 from sim.core.metrics import Tally, add_into, reset
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
+from sim.runtime.checkpoint import Draft, Saved
+from sim.runtime.parts import Part, flatten
 
 Builder = Callable[[Partition], Sequence[Actor]]
 """Builds the roles of a partition, in forward order; the first one is the source."""
@@ -80,6 +83,35 @@ class Harvest:
     ledger: dict[str, int] = field(default_factory=dict)
 
 
+class RoleFailed(Exception):
+    """The code of a role has raised: told with role, partition and tick, and never tried again."""
+
+
+class Blame:
+    """Says where an exception came from, on its way out of a `with` block.
+
+    What the twin explains itself, such as a broken invariant, passes as it is.
+
+    Attributes
+    ----------
+    role : at work right now
+    """
+
+    def __init__(self, tick: int, partition: int | None = None, role: str = "") -> None:
+        self.tick = tick
+        self.partition = partition
+        self.role = role
+
+    def __enter__(self) -> Blame:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, TwinError | MemoryError):
+            where = "" if self.partition is None else f" in partition {self.partition}"
+            what = f"{type(error).__name__}: {error}"
+            raise RoleFailed(f"{self.role} failed{where} at tick {self.tick}: {what}") from error
+
+
 def canonical_order(rows: Rows) -> np.ndarray:
     """Return the row order by (sub, time, remaining columns), whatever the order of arrival."""
     others = [name for name in sorted(rows) if name not in ("sub", "ts_ms")]
@@ -87,7 +119,14 @@ def canonical_order(rows: Rows) -> np.ndarray:
 
 
 class Host:
-    """Runs the roles of its partitions."""
+    """Runs the roles of its partitions.
+
+    Attributes
+    ----------
+    label : what tells its part files from those of other hosts for the same lines
+    """
+
+    label = ""
 
     def __init__(self, plan: HostPlan, partitions: Sequence[Partition], build: Builder) -> None:
         self.plan = plan
@@ -183,7 +222,24 @@ class Host:
             },
         }
 
-    def restore(self, saved: Sequence[dict[str, Any]]) -> None:
+    def save_to(self, draft: Draft) -> list[Part]:
+        """Write the lines of this host into a checkpoint; one role at a time is copied."""
+        return draft.write_lines(
+            (
+                (partition.first, partition.last, self._arrays(k))
+                for k, partition in enumerate(self.partitions)
+            ),
+            label=self.label,
+        )
+
+    def load_from(self, saved: Saved) -> None:
+        """Read the lines of this host from a checkpoint, one partition after another.
+
+        Raises `Damaged`, and then holds lines of two ticks: build the host anew.
+        """
+        self.restore(saved.cut(self.partitions))
+
+    def restore(self, saved: Iterable[dict[str, Any]]) -> None:
         """Go back to a snapshot of the same partitions."""
         for k, part in enumerate(saved):
             self.restore_one(k, part)
@@ -195,6 +251,13 @@ class Host:
         self.waiting[k] = part["waiting"]
 
     # --- inside -------------------------------------------------------------------------------
+
+    def _arrays(self, k: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Give the arrays of a partition, each role copied only when its turn comes."""
+        for role in self.roles[k]:
+            yield from flatten({"roles": {role.role: role.snapshot()}})
+        if self.waiting[k]:
+            yield from flatten({"waiting": self.waiting[k]})
 
     def _open(self) -> Harvest:
         """Set every sum to zero, before a tick."""
@@ -257,21 +320,26 @@ class Host:
         harvest: Harvest,
     ) -> None:
         roles = self.roles[k]
-        for role in roles:
-            role.begin(tick, inbox)
-        part = Slice(0, 0, self.blocks)
-        while part.first < partition.n:
+        with Blame(tick.index, partition.index) as blame:
             for role in roles:
-                self.hand_over(role, tick, part)
-            self._keep_slice(part, partition, harvest.samples)
-            part.first = part.last
+                blame.role = f"role {role.role}"
+                role.begin(tick, inbox)
+            part = Slice(0, 0, self.blocks)
+            while part.first < partition.n:
+                for role in roles:
+                    blame.role = f"role {role.role}"
+                    self.hand_over(role, tick, part)
+                self._keep_slice(part, partition, harvest.samples)
+                part.first = part.last
         self._finish(tick, k, partition, harvest)
 
     def _finish(self, tick: Tick, k: int, partition: Partition, harvest: Harvest) -> None:
         """Let the roles of a partition end their tick, and sort what leaves them."""
         finished: dict[str, Rows] = {}
-        for role in self.roles[k]:
-            finished.update(role.finish(tick))
+        with Blame(tick.index, partition.index) as blame:
+            for role in self.roles[k]:
+                blame.role = f"role {role.role}"
+                finished.update(role.finish(tick))
         self.waiting[k] = {}
         for schema in self.plan.feedback:
             rows = finished[schema.name]

@@ -1,132 +1,48 @@
 """The Ray runtime: hosts as Ray actors, the global roles as one more, one call per host and tick.
 
 Only sums, intents, deliveries and rows of sampled lines travel; lines live in the private memory
-of their host.  This is the only module that imports Ray.  It must not know roles.
+of their host, which writes and reads its own part of a checkpoint.  It owns the attempts: actors
+are made, called with a deadline, and thrown away together.  It must not know roles.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import secrets
+import dataclasses
+import time
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
-
-# Names that Ray reads when it is imported: loopback only, no usage report, no upload of the
-# working folder, a token of our own.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(24))
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 import ray.exceptions
 
 from sim.core.actor import Rows
-from sim.core.errors import HostLost, TwinError
-from sim.core.lazy import LazyList
+from sim.core.errors import HostLost, LimitError
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
+from sim.runtime.checkpoint import Draft, Saved
 from sim.runtime.embedded import TickOutcome, outcome, rows_for
 from sim.runtime.globals import Command, GlobalResult
-from sim.runtime.host import Host, HostResult, merge_results
+from sim.runtime.host import HostResult, merge_results
+from sim.runtime.parts import Part, Tree
+from sim.runtime.ray_actors import Fence, GlobalsActor, HostActor
+from sim.runtime.ray_cluster import RayCluster, on_node, place
+from sim.runtime.ray_supervisor import Identity
 
-OBJECT_STORE_BYTES = 512 << 20
 SETTLE_S = 600.0
 """Time in which a host must have built or restored its lines, s."""
+SLICE_S = 1.0
+"""Time between two looks at the head process while waiting, s."""
+PATIENCE = 30.0
+"""A tick may take so many times as long as the slowest before it."""
+PATIENCE_MIN_S = 60.0
+"""A tick may take this long in any case, s, unless answers are wanted sooner."""
 
-
-class HostActor:
-    """A host in a process of its own."""
-
-    def __init__(self, world: Any, share: Sequence[Partition]) -> None:
-        self.world = world
-        self.host = Host(world.plan, share, world.build)
-
-    def tick(
-        self,
-        tick: Tick,
-        scattered: dict[str, Rows],
-        arrays: dict[str, Any],
-        commands: tuple[Command, ...],
-        digest_at: tuple[int, int] | None,
-    ) -> HostResult:
-        """Run one tick."""
-        return self.host.tick(tick, scattered, arrays, commands, digest_at)
-
-    def digest(self) -> dict[str, int]:
-        """Return the digest of every role."""
-        return self.host.digest()
-
-    def ledger(self) -> dict[str, int]:
-        """Return the stocks of every role."""
-        return self.host.ledger()
-
-    def pid(self) -> int:
-        """Return the process id."""
-        return os.getpid()
-
-    def state_bytes(self) -> int:
-        """Return the bytes of all lines."""
-        return self.host.state_bytes()
-
-    def snapshot_of(self, k: int) -> dict[str, Any]:
-        """Return the snapshot of one partition."""
-        return self.host.snapshot_of(k)
-
-    def restore_one(self, k: int, saved: dict[str, Any]) -> None:
-        """Go back to a snapshot; what came through the object store is read-only, so copy it."""
-        self.host.restore_one(k, _own(saved))
-
-
-class GlobalsActor:
-    """The global roles in a process of their own."""
-
-    def __init__(self, world: Any) -> None:
-        self.roles = world.make_globals()
-
-    def arrays(self) -> dict[str, Any]:
-        """Return the broadcasts."""
-        return self.roles.arrays()
-
-    def on_tick(
-        self,
-        tick: Tick,
-        load: np.ndarray,
-        gathered: dict[str, Rows],
-        commands: tuple[Command, ...],
-    ) -> GlobalResult:
-        """Step the global roles."""
-        return self.roles.on_tick(tick, load, gathered, commands)
-
-    def ledger(self) -> dict[str, int]:
-        """Return the stocks of the global roles."""
-        return self.roles.ledger()
-
-    def digest(self) -> dict[str, int]:
-        """Return the digest of each global role."""
-        return self.roles.digest()
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return their state."""
-        return self.roles.snapshot()
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go back to a snapshot."""
-        self.roles.restore(_own(saved))
-
-
-def _own(value: Any) -> Any:
-    """Return a nested value whose arrays belong to this process."""
-    if isinstance(value, dict):
-        return {key: _own(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_own(item) for item in value]
-    return value.copy() if isinstance(value, np.ndarray) else value
+GONE = (
+    ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError,
+    ray.exceptions.ObjectLostError, ray.exceptions.WorkerCrashedError,
+    ray.exceptions.NodeDiedError,
+)  # fmt: skip
+"""What Ray raises where a process or its node is lost."""
 
 
 class RayRuntime:
@@ -139,6 +55,7 @@ class RayRuntime:
         *,
         address: str = "",
         timeout_s: float = 600.0,
+        fence: Fence | None = None,
     ) -> None:
         """Start or join a cluster, and let every host build its own lines.
 
@@ -147,54 +64,81 @@ class RayRuntime:
         world : `World`: tables and the builder; the geography is not sent
         shares : the partitions of each host, contiguous
         address : of a running cluster; empty starts one of our own on loopback
-        timeout_s : a host that has not answered by then is taken for dead
+        timeout_s : a host that has not answered a tick by then is taken for dead
+        fence : the attempt at the run
         """
         self.timeout_s = timeout_s
         self.shares = [tuple(share) for share in shares]
         self.plan = world.plan
-        self._mine = not ray.is_initialized()
-        if self._mine:
-            self._start(address, n_actors=len(self.shares) + 1)
-        self._world = ray.put(_without_geography(world))
+        self.fence = fence or Fence("", 1)
         self.scattered: dict[str, Rows] = {}
-        self._make_actors()
+        self.arrays: dict[str, Any] = {}
+        self.hosts: list[Any] = []
+        self.roles: Any = None
+        self._avoid: set[str] = set()
+        self._identities: dict[int, Identity] = {}
+        self._slowest_s = 0.0
+        self.cluster = RayCluster(address, n_actors=len(self.shares) + 1)
+        try:
+            self._world = ray.put(dataclasses.replace(world, geo=None))
+            self._make_actors()
+        except BaseException:
+            self.close()
+            raise
 
     def _make_actors(self) -> None:
         """Make hosts and global roles afresh; every host builds its own lines."""
-        ref = self._world
-        host_class = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(HostActor)
-        globals_class = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(GlobalsActor)
-        self.hosts = [host_class.remote(ref, share) for share in self.shares]
-        self.roles = globals_class.remote(ref)
+        options: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0}
+        make_roles = ray.remote(GlobalsActor)
+        chosen = place(len(self.shares), self.cluster.nodes(), self._avoid)
+        planned = [
+            (ray.remote(kind), what, node)
+            for share, node in zip(self.shares, chosen, strict=True)
+            for kind, what in self._actors_of(share)
+        ]
+        self.nodes = [node for _, _, node in planned]
+        self.roles = make_roles.options(
+            **options, scheduling_strategy=on_node(self.cluster.node)
+        ).remote(self._world, self.fence)
+        self.hosts = [
+            kind.options(**options, scheduling_strategy=on_node(node)).remote(
+                self._world, *what, self.fence
+            )
+            for kind, what, node in planned
+        ]
         self.scattered = {}
-        self.arrays: dict[str, Any] = self._get(self.roles.arrays.remote(), SETTLE_S)
+        actors = [*self.hosts, self.roles]
+        found = self._get([actor.identity.remote() for actor in actors], SETTLE_S)
+        where = [*self.nodes, self.cluster.node]
+        # Processes of other machines end with their node; those of this one can be named.
+        self._identities = {
+            k: found[k] for k, node in enumerate(where) if node == self.cluster.node
+        }
+        self.cluster.watch(self._identities.values())
+        self.arrays = self._get([self.roles.arrays.remote()], SETTLE_S, self._roles_at)[0]
 
-    def rebuild(self) -> None:
+    def _actors_of(self, share: tuple[Partition, ...]) -> list[tuple[type, tuple[Any, ...]]]:
+        """Return class and arguments of the actors that hold the lines of a host."""
+        return [(HostActor, (share,))]
+
+    def rebuild(self, epoch: int) -> None:
         """Throw every actor away and make new ones, at the start of the run.
 
         All go back together: a host that only seems dead is ended too, and nothing that it still
-        computes can be read, because its references are gone.
+        computes can be read, because its references are gone and its attempt is over.
         """
         self._end_actors()
+        self.fence = Fence(self.fence.run, epoch)
         self._make_actors()
 
     def pids(self) -> list[int]:
-        """Return the process ids of the hosts, for tests that kill them."""
-        return self._get([host.pid.remote() for host in self.hosts])
-
-    @staticmethod
-    def _start(address: str, *, n_actors: int) -> None:
-        if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            return
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, n_actors),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=OBJECT_STORE_BYTES,
-        )
+        """Return the process ids of the hosts, then that of the global roles; for tests."""
+        return [
+            pid
+            for pid, _ in self._get(
+                [actor.identity.remote() for actor in [*self.hosts, self.roles]], SETTLE_S
+            )
+        ]
 
     def tick(
         self,
@@ -204,98 +148,155 @@ class RayRuntime:
         extra: dict[str, Rows] | None = None,
     ) -> TickOutcome:
         """Run one tick: one call to every host, then one to the global roles."""
+        began = time.monotonic()
         fixed = tuple(commands)
         scattered = {**self.scattered, **(extra or {})}
         arrays = ray.put(self.arrays)
         answers = [
-            host.tick.remote(tick, rows_for(scattered, share), arrays, fixed, digest_at)
+            host.tick.remote(self.fence, tick, rows_for(scattered, share), arrays, fixed, digest_at)
             for host, share in zip(self.hosts, self.shares, strict=True)
         ]
-        results: list[HostResult] = self._get(answers)
+        results: list[HostResult] = self._get(answers, self._deadline_s())
         merged = merge_results(results, self.plan.gather)
-        result: GlobalResult = self._get(
-            self.roles.on_tick.remote(tick, merged.load, merged.gathered, fixed)
-        )
+        call = self.roles.on_tick.remote(self.fence, tick, merged.load, merged.gathered, fixed)
+        result: GlobalResult = self._get([call], self._deadline_s(), self._roles_at)[0]
         self.scattered, self.arrays = result.scattered, result.arrays
         merged.tally = {name: array.copy() for name, array in merged.tally.items()}
+        self._slowest_s = max(self._slowest_s, time.monotonic() - began)
         return outcome(merged, result, sum(len(r["sub"]) for r in self.scattered.values()))
+
+    def _deadline_s(self) -> float:
+        """Return how long an answer to a tick may take: a frozen host is found by nothing else."""
+        if not self._slowest_s:
+            return self.timeout_s
+        return min(self.timeout_s, max(PATIENCE_MIN_S, PATIENCE * self._slowest_s))
 
     def ledger(self) -> dict[str, int]:
         """Return the stocks of every role, now."""
         total: dict[str, int] = {}
-        for part in self._get([host.ledger.remote() for host in self.hosts]):
+        for part in self._get([host.ledger.remote() for host in self.hosts], self.timeout_s):
             for key, value in part.items():
                 total[key] = total.get(key, 0) + value
         flying = sum(len(rows["sub"]) for rows in self.scattered.values())
-        return total | self._get(self.roles.ledger.remote()) | {"messages_in_flight": flying}
+        roles = self._get([self.roles.ledger.remote()], self.timeout_s, self._roles_at)[0]
+        return total | roles | {"messages_in_flight": flying}
 
     def digest(self) -> dict[str, int]:
         """Return the digest of every role."""
         total: dict[str, int] = {}
-        for part in self._get([host.digest.remote() for host in self.hosts]):
+        for part in self._get([host.digest.remote() for host in self.hosts], self.timeout_s):
             for key, value in part.items():
                 total[key] = (total.get(key, 0) + value) & 0xFFFFFFFFFFFFFFFF
-        return total | self._get(self.roles.digest.remote())
+        return total | self._get([self.roles.digest.remote()], self.timeout_s, self._roles_at)[0]
 
     def state_bytes(self) -> int:
         """Return the bytes of all lines."""
-        return sum(self._get([host.state_bytes.remote() for host in self.hosts]))
+        return sum(self._get([host.state_bytes.remote() for host in self.hosts], self.timeout_s))
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return partitions, each fetched when it is looked at, waiting rows and global roles."""
-        return {
-            "partitions": LazyList(len(self._places()), self._snapshot_of),
-            "scattered": self.scattered,
-            "globals": self._get(self.roles.snapshot.remote()),
-        }
+    def save_to(self, draft: Draft) -> tuple[list[Part], Tree]:
+        """Let every host write its lines; return their parts, and what belongs to no line."""
+        parts = self._get([host.save_to.remote(draft) for host in self.hosts], self.timeout_s)
+        roles = self._get([self.roles.snapshot.remote()], self.timeout_s, self._roles_at)[0]
+        return [p for done in parts for p in done], {"scattered": self.scattered, "globals": roles}
 
-    def _places(self) -> list[tuple[int, int]]:
-        """Return (host, partition of the host) of every partition."""
-        return [(h, k) for h, share in enumerate(self.shares) for k in range(len(share))]
-
-    def _snapshot_of(self, index: int) -> dict[str, Any]:
-        host, k = self._places()[index]
-        return self._get([self.hosts[host].snapshot_of.remote(k)])[0]
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go back to a snapshot of the same partitions."""
-        parts = saved["partitions"]
-        at = 0
-        for host, share in zip(self.hosts, self.shares, strict=True):
-            # One partition at a time: all of them would lie in the object store together.
-            for k in range(len(share)):
-                self._get([host.restore_one.remote(k, parts[at])], SETTLE_S)
-                at += 1
-        self._get(self.roles.restore.remote(saved["globals"]))
-        self.scattered = saved["scattered"]
-        self.arrays = self._get(self.roles.arrays.remote())
+    def load_from(self, saved: Saved) -> None:
+        """Go back to a checkpoint; raises `Damaged`, and then wants `rebuild` first."""
+        self._get([host.load_from.remote(saved) for host in self.hosts], SETTLE_S)
+        self.scattered = self._get(
+            [self.roles.load_from.remote(saved)], SETTLE_S, self._roles_at
+        )[0]  # fmt: skip
+        self.arrays = self._get([self.roles.arrays.remote()], SETTLE_S, self._roles_at)[0]
 
     def close(self) -> None:
         """End our actors, and the cluster where it is ours."""
         self._end_actors()
-        if self._mine:
-            ray.shutdown()
+        self.cluster.close()
+
+    # --- inside -------------------------------------------------------------------------------
 
     def _end_actors(self) -> None:
-        handles: list[Any] = [*self.hosts, self.roles]
-        for actor in handles:
-            ray.kill(actor)
+        for actor in [*self.hosts, self.roles]:
+            if actor is not None:
+                ray.kill(actor)
+        self.hosts, self.roles = [], None
+        # Ray asks a process to end, which a frozen one does not hear.
+        self.cluster.end(self._identities.values())
+        self._identities = {}
 
-    def _get(self, refs: Any, timeout_s: float | None = None) -> Any:
+    @property
+    def _roles_at(self) -> int:
+        return len(self.hosts)
+
+    def _get(self, calls: Sequence[Any], timeout_s: float, first: int = 0) -> list[Any]:
+        """Return the answers to calls, or raise `HostLost` that names who does not answer.
+
+        Parameters
+        ----------
+        calls : one for each actor from number `first` on: the hosts in order, then the global roles
+        timeout_s : taken for dead after that
+        """
+        until = time.monotonic() + timeout_s
+        place_of = {call: k for k, call in enumerate(calls)}
+        answers: list[Any] = [None] * len(calls)
+        waiting = list(calls)
+        while waiting:
+            if time.monotonic() > until:
+                lost = [first + place_of[call] for call in waiting]
+                self._avoid |= {self._node_of(k) for k in lost}
+                names = ", ".join(self._name(k) for k in lost)
+                raise HostLost(f"{names}: no answer within {timeout_s:.0f} s")
+            ready, waiting = self._ready(waiting, until)
+            for call in ready:
+                answers[place_of[call]] = self._answer(call, first + place_of[call])
+        return answers
+
+    def _ready(self, calls: list[Any], until: float) -> tuple[list[Any], list[Any]]:
+        """Return (calls that are answered, the others) after a moment, the head being alive."""
+        self.cluster.check()
+        left = max(until - time.monotonic(), 0.0)
+        return ray.wait(calls, timeout=min(left, SLICE_S))
+
+    def _some(self, calls: list[Any], until: float) -> dict[Any, Any]:
+        """Return the answers to at least one of some calls of hosts, or raise `HostLost`."""
+        while True:
+            ready, _ = self._ready(calls, until)
+            if ready:
+                return {call: self._answer(call, 0) for call in ready}
+            if time.monotonic() > until:
+                raise HostLost("a host has not answered in time")
+
+    def _answer(self, call: Any, actor: int) -> Any:
         try:
-            return ray.get(refs, timeout=timeout_s or self.timeout_s)
-        except ray.exceptions.GetTimeoutError as error:
-            raise HostLost(f"a host has not answered within {self.timeout_s:g} s") from error
-        except (ray.exceptions.ActorDiedError, ray.exceptions.ActorUnavailableError) as error:
-            raise HostLost(f"a host is gone ({type(error).__name__})") from error
+            return ray.get(call)
+        except ray.exceptions.OutOfMemoryError as error:
+            raise LimitError(
+                f"{self._name(actor)}: memory ran out; take fewer lines or more machines and go "
+                f"on with --resume: {_first_line(error)}"
+            ) from error
+        except GONE as error:
+            if isinstance(error, ray.exceptions.ActorUnavailableError):
+                self._avoid.add(self._node_of(actor))
+            kind = type(error).__name__
+            raise HostLost(f"{self._name(actor)} is gone ({kind})") from error
         except ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            if isinstance(cause, TwinError):
-                raise cause from error
-            raise
+            # Where a chain of calls broke, the error of the first is wrapped in that of the last.
+            cause: Any = error
+            while isinstance(cause, ray.exceptions.RayTaskError) and cause.cause is not cause:
+                cause = cause.cause
+            if isinstance(cause, GONE):
+                raise HostLost(f"a host is gone ({type(cause).__name__})") from error
+            raise (cause if isinstance(cause, Exception) else error) from error
+
+    def _node_of(self, actor: int) -> str:
+        return self.nodes[actor] if actor < len(self.nodes) else self.cluster.node
+
+    def _name(self, actor: int) -> str:
+        if actor >= len(self.nodes):
+            return "the global roles"
+        host = actor * len(self.shares) // len(self.nodes)
+        share = self.shares[host]
+        return f"host {host} with partitions {share[0].index} to {share[-1].index}"
 
 
-def _without_geography(world: Any) -> Any:
-    import dataclasses
-
-    return dataclasses.replace(world, geo=None)
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:300]

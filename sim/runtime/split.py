@@ -19,7 +19,7 @@ from sim.core.errors import InvariantError, LimitError, ScenarioError
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
 from sim.runtime.globals import Command
-from sim.runtime.host import Builder, Harvest, Host, HostPlan, HostResult, merge_results
+from sim.runtime.host import Blame, Builder, Harvest, Host, HostPlan, HostResult, merge_results
 
 PIECE_ROWS = 1 << 17
 """Rows of the source after which a piece is handed on: some 7 MB with all that is added to it."""
@@ -225,6 +225,7 @@ class GroupHost(Host):
 
         super().__init__(group.plan, partitions, mine)
         self.group = group
+        self.label = "." + ".".join(group.roles)
         self.piece_rows = piece_rows
         shares = any(isinstance(role, SharesLoad) for roles in self.roles for role in roles)
         if not shares:
@@ -307,7 +308,7 @@ class GroupHost(Host):
         self._at = None
         return self._close(at.harvest, digest_at)
 
-    def restore(self, saved: Sequence[dict[str, Any]]) -> None:
+    def restore(self, saved: Iterable[dict[str, Any]]) -> None:
         """Go back to a snapshot of the same partitions, of all roles or of ours."""
         super().restore(saved)
         mine = {s.name for s in self.plan.feedback}
@@ -331,10 +332,14 @@ class GroupHost(Host):
         if at.line == 0:
             inbox = self._inbox(at.k, partition, at.scattered, at.arrays, at.commands)
             self._keep_inbox(inbox, partition, at.harvest.samples)
+            with Blame(at.tick.index, partition.index) as blame:
+                for role in self.roles[at.k]:
+                    blame.role = f"role {role.role}"
+                    role.begin(at.tick, inbox)
+        with Blame(at.tick.index, partition.index) as blame:
             for role in self.roles[at.k]:
-                role.begin(at.tick, inbox)
-        for role in self.roles[at.k]:
-            self.hand_over(role, at.tick, part)
+                blame.role = f"role {role.role}"
+                self.hand_over(role, at.tick, part)
         self._keep_slice(part, partition, at.harvest.samples)
         self._buffer.add(at.k, part)
         at.line = part.last

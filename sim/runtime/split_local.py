@@ -14,10 +14,12 @@ from typing import Any
 from sim.core.actor import Rows
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
+from sim.runtime.checkpoint import Draft, Saved
 from sim.runtime.embedded import EmbeddedRuntime
 from sim.runtime.globals import Command, GlobalRoles
 from sim.runtime.host import Builder, HostPlan, HostResult
 from sim.runtime.paranoid import ParanoidHost, ParanoidRuntime
+from sim.runtime.parts import Part
 from sim.runtime.split import (
     PIECE_ROWS,
     Group,
@@ -82,6 +84,15 @@ class SplitHost:
     def state_bytes(self) -> int:
         """Return the bytes of profile, state and pools; each group holds a profile of its own."""
         return sum(part.state_bytes() for part in self.parts)
+
+    def save_to(self, draft: Draft) -> list[Part]:
+        """Write the lines into a checkpoint, each group its own files."""
+        return [part for group in self.parts for part in group.save_to(draft)]
+
+    def load_from(self, saved: Saved) -> None:
+        """Read the lines from a checkpoint."""
+        for part in self.parts:
+            part.load_from(saved)
 
     def snapshot(self) -> list[dict[str, Any]]:
         """Return, for each partition, everything needed to go on."""

@@ -7,31 +7,30 @@ the next.  It must not know roles, nor how a piece is made.
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# First, because it sets the names that Ray reads when it is imported.
-from sim.runtime.ray_runtime import OBJECT_STORE_BYTES, SETTLE_S, GlobalsActor, RayRuntime
-
-import ray  # isort: skip
-import ray.exceptions  # isort: skip
+import ray
 
 from sim.core.actor import Rows
-from sim.core.errors import HostLost, TwinError
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
+from sim.runtime.checkpoint import Draft, Saved
 from sim.runtime.embedded import TickOutcome, outcome, rows_for
 from sim.runtime.globals import Command, GlobalResult
 from sim.runtime.host import HostResult
+from sim.runtime.parts import Part
+from sim.runtime.ray_actors import Fence, Fenced
+from sim.runtime.ray_cluster import OBJECT_STORE_BYTES
+from sim.runtime.ray_runtime import RayRuntime
 from sim.runtime.split import (
     PIECE_ROWS,
     Feedback,
     Group,
     GroupHost,
     Piece,
-    join_snapshots,
     merge_groups,
 )
 
@@ -41,23 +40,27 @@ PIPES_SHARE = 0.5
 """Share of the object store that pieces on their way may fill."""
 
 
-class GroupActor:
+class GroupActor(Fenced):
     """A group of roles in a process of its own."""
 
     def __init__(
-        self, world: Any, group: Group, share: Sequence[Partition], piece_rows: int
+        self, world: Any, group: Group, share: Sequence[Partition], piece_rows: int, fence: Fence
     ) -> None:
+        super().__init__(fence)
         self.host = GroupHost(group, share, world.build, piece_rows=piece_rows)
 
     def open(
         self,
+        fence: Fence,
         tick: Tick,
         scattered: dict[str, Rows],
         arrays: dict[str, Any],
         commands: tuple[Command, ...],
         *feedback: Feedback,
     ) -> None:
-        """Take in what arrived for a tick."""
+        """Take in what arrived for a tick: the next one of this attempt, and no other."""
+        self.admit(fence, tick.index)
+        self.back_to(tick.index)
         # What comes through the object store is read-only, for which kernels would be compiled
         # once more; these are few rows.
         back = [[{n: _copy(rows) for n, rows in part.items()} for part in f] for f in feedback]
@@ -93,34 +96,22 @@ class GroupActor:
         """Return the stocks of every role."""
         return self.host.ledger()
 
-    def pid(self) -> int:
-        """Return the process id."""
-        return os.getpid()
-
     def state_bytes(self) -> int:
         """Return the bytes of profile, state and pools."""
         return self.host.state_bytes()
 
-    def snapshot(self) -> list[dict[str, Any]]:
-        """Return the snapshot of every partition, of these roles."""
-        return list(self.host.snapshot())
+    def save_to(self, draft: Draft) -> list[Part]:
+        """Write the lines of these roles into a checkpoint."""
+        return self.host.save_to(draft)
 
-    def restore(self, saved: list[dict[str, Any]]) -> None:
-        """Go back to a snapshot."""
-        self.host.restore(_own(saved))
+    def load_from(self, saved: Saved) -> None:
+        """Read the lines of these roles from a checkpoint."""
+        self.host.load_from(saved)
+        self.back_to(saved.tick)
 
 
 def _copy(rows: Rows) -> Rows:
     return {name: array.copy() for name, array in rows.items()}
-
-
-def _own(value: Any) -> Any:
-    """Return a nested value whose arrays belong to this process."""
-    if isinstance(value, dict):
-        return {key: _own(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_own(item) for item in value]
-    return value.copy() if hasattr(value, "copy") else value
 
 
 @dataclass
@@ -183,6 +174,7 @@ class SplitRayRuntime(RayRuntime):
         groups: Sequence[Group],
         address: str = "",
         timeout_s: float = 600.0,
+        fence: Fence | None = None,
         piece_rows: int = PIECE_ROWS,
     ) -> None:
         """Start or join a cluster, and let every group build its own lines.
@@ -197,23 +189,17 @@ class SplitRayRuntime(RayRuntime):
         room = int(OBJECT_STORE_BYTES * PIPES_SHARE) // (len(shares) * IN_FLIGHT * row)
         self.piece_rows = max(1, min(piece_rows, room))
         self.pieces = self.piece_bytes = 0
-        super().__init__(world, shares, address=address, timeout_s=timeout_s)
+        super().__init__(world, shares, address=address, timeout_s=timeout_s, fence=fence)
+
+    def _actors_of(self, share: tuple[Partition, ...]) -> list[tuple[type, tuple[Any, ...]]]:
+        """Return one actor for each group of the lines of a host."""
+        return [(GroupActor, (group, share, self.piece_rows)) for group in self.groups]
 
     def _make_actors(self) -> None:
         """Make groups and global roles afresh; every group builds its own lines."""
-        ref, groups = self._world, [ray.put(group) for group in self.groups]
-        group_class = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(GroupActor)
-        globals_class = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)(GlobalsActor)
-        self.hosts = [
-            group_class.remote(ref, group, share, self.piece_rows)
-            for share in self.shares
-            for group in groups
-        ]
-        self.roles = globals_class.remote(ref)
-        self.scattered = {}
+        super()._make_actors()
         self.feedback: list[list[Any]] = [[] for _ in self.shares]
         self._expected = [1] * len(self.shares)
-        self.arrays = self._get(self.roles.arrays.remote(), SETTLE_S)
 
     def tick(
         self,
@@ -223,6 +209,7 @@ class SplitRayRuntime(RayRuntime):
         extra: dict[str, Rows] | None = None,
     ) -> TickOutcome:
         """Run one tick: pieces through the groups of every host, then the global roles."""
+        began = time.monotonic()
         fixed = tuple(commands)
         scattered = {**self.scattered, **(extra or {})}
         arrays = ray.put(self.arrays)
@@ -233,16 +220,16 @@ class SplitRayRuntime(RayRuntime):
             for group, actor in zip(self.groups, pipe.actors, strict=True):
                 mine = {name: table for name, table in rows.items() if name in group.hears}
                 sent = [ref for k, ref in enumerate(self.feedback[h]) if k != group.index]
-                opened.append(actor.open.remote(tick, mine, arrays, fixed, *sent))
+                opened.append(actor.open.remote(self.fence, tick, mine, arrays, fixed, *sent))
             pipe.send()
-        self._get(opened)
+        self._get(opened, self._deadline_s())
         self._flow(pipes)
         closed = [
             actor.close.options(num_returns=2).remote(digest_at)
             for pipe in pipes
             for actor in pipe.actors
         ]
-        results: list[HostResult] = self._get([result for result, _ in closed])
+        results: list[HostResult] = self._get([result for result, _ in closed], self._deadline_s())
         for h, pipe in enumerate(pipes):
             first = h * len(self.groups)
             self.feedback[h] = [ref for _, ref in closed[first : first + len(self.groups)]]
@@ -250,39 +237,15 @@ class SplitRayRuntime(RayRuntime):
             self.pieces += pipe.done + 1
             self.piece_bytes += pipe.n_bytes
         merged = merge_groups(results, self.plan.gather)
-        result: GlobalResult = self._get(
-            self.roles.on_tick.remote(tick, merged.load, merged.gathered, fixed)
-        )
+        call = self.roles.on_tick.remote(self.fence, tick, merged.load, merged.gathered, fixed)
+        result: GlobalResult = self._get([call], self._deadline_s(), self._roles_at)[0]
         self.scattered, self.arrays = result.scattered, result.arrays
+        self._slowest_s = max(self._slowest_s, time.monotonic() - began)
         return outcome(merged, result, sum(len(r["sub"]) for r in self.scattered.values()))
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return partitions, waiting rows and global roles, as one host for all roles would."""
-        parts = self._get([actor.snapshot.remote() for actor in self.hosts])
-        n = len(self.groups)
-        return {
-            "partitions": [
-                part
-                for h in range(len(self.shares))
-                for part in join_snapshots(parts[h * n : (h + 1) * n])
-            ],
-            "scattered": self.scattered,
-            "globals": self._get(self.roles.snapshot.remote()),
-        }
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go back to a snapshot of the same partitions."""
-        parts = list(saved["partitions"])
-        calls = []
-        for h, share in enumerate(self.shares):
-            for group, actor in zip(self.groups, self._of_host(h), strict=True):
-                mine = [_part_of(part, group.roles) for part in parts[: len(share)]]
-                calls.append(actor.restore.remote(mine))
-            parts = parts[len(share) :]
-        self._get(calls, SETTLE_S)
-        self._get(self.roles.restore.remote(saved["globals"]))
-        self.scattered = saved["scattered"]
-        self.arrays = self._get(self.roles.arrays.remote())
+    def load_from(self, saved: Saved) -> None:
+        """Go back to a checkpoint; raises `Damaged`, and then wants `rebuild` first."""
+        super().load_from(saved)
         self.feedback = [
             [actor.feedback.remote() for actor in self._of_host(h)] for h in range(len(self.shares))
         ]
@@ -295,35 +258,11 @@ class SplitRayRuntime(RayRuntime):
 
     def _flow(self, pipes: Sequence[Pipe]) -> None:
         """Keep pieces on their way until every host has treated its last one."""
+        until = time.monotonic() + self._deadline_s()
         while True:
             owner = {ref: pipe for pipe in pipes for ref in pipe.flying}
             if not owner:
                 return
-            ready, _ = ray.wait(list(owner), num_returns=1, timeout=self.timeout_s)
-            if not ready:
-                raise HostLost(f"a group has not answered within {self.timeout_s:g} s")
-            for ref in ready:
-                last, n_bytes = self._get(ref)
+            for ref, (last, n_bytes) in self._some(list(owner), until).items():
                 owner[ref].arrived(ref, last, n_bytes)
                 owner[ref].send()
-
-    def _get(self, refs: Any, timeout_s: float | None = None) -> Any:
-        """Return values; the error of the group where a chain of calls broke, not of the last."""
-        try:
-            return super()._get(refs, timeout_s)
-        except ray.exceptions.RayTaskError as error:
-            cause: BaseException | None = error
-            while isinstance(cause, ray.exceptions.RayTaskError) and cause.cause is not cause:
-                cause = cause.cause
-            if isinstance(cause, TwinError):
-                raise cause from error
-            if isinstance(cause, (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError)):
-                raise HostLost(f"a group is gone ({type(cause).__name__})") from error
-            raise
-        except ray.exceptions.ObjectLostError as error:
-            raise HostLost(f"rows of a group are gone ({type(error).__name__})") from error
-
-
-def _part_of(part: dict[str, Any], roles: Sequence[str]) -> dict[str, Any]:
-    """Return the part of a partition's snapshot that concerns some roles."""
-    return {**part, "roles": {name: part["roles"][name] for name in roles}}

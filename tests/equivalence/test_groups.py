@@ -112,16 +112,14 @@ def test_a_run_goes_on_under_other_groups(
 
     name = {"scenario": "tiny"}
     first = stormy(partitions=3, stop_ticks=60, **kind(before))
-    saved = first.runtime.snapshot()
-    checkpoint.save(
-        tmp_path, tick=59, run=name, partitions=saved["partitions"],
-        rest={"scattered": saved["scattered"], "globals": saved["globals"]},
-    )  # fmt: skip
-    _, parts, rest, _ = checkpoint.load(tmp_path, run=name)
+    ended = first.runtime
+    draft = checkpoint.Draft(tmp_path, 59, 1).open()
+    parts = [part for host in ended.hosts for part in host.save_to(draft)]
+    rest = {"scattered": ended.scattered, "globals": ended.globals.snapshot()}
+    draft.commit(run=name, parts=parts, rest=rest)
     world = eventful_world(LINES)
     runtime = make_runtime(world, partitions=4, hosts=2, **kind(after))
-    cut = make_partitions(world.n_lines, 4)
-    runtime.restore({"partitions": checkpoint.recut(parts, cut), "scattered": {}, **rest})
+    checkpoint.restore(tmp_path, run=name, apply=runtime.load_from)
     second = stormy(runtime=runtime, first_tick=60)
     assert second.digest == whole.digest
     assert first.digests + second.digests == whole.digests

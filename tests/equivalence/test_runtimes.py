@@ -15,6 +15,7 @@ from sim.core.partition import assign_hosts, make_partitions
 from sim.runtime import checkpoint
 from sim.runtime.embedded import EmbeddedRuntime
 from sim.runtime.paranoid import ParanoidRuntime, random_shares
+from tests import checkpoints
 from tests.factories import (
     EVENTFUL,
     Run,
@@ -132,26 +133,27 @@ def test_a_run_goes_on_from_a_checkpoint_on_another_cut(
     """
     world = eventful_world(LINES)
     first = stormy(world, partitions=before, stop_ticks=60)
-    saved = first.runtime.snapshot()
-    checkpoint.save(
-        tmp_path, tick=59, run=RUN, partitions=saved["partitions"],
-        rest={"scattered": saved["scattered"], "globals": saved["globals"]},
-    )  # fmt: skip
-    tick, parts, rest, warnings = checkpoint.load(tmp_path, run=RUN)
-    assert (tick, warnings) == (59, [])
+    draft = checkpoint.Draft(tmp_path, 59, 1).open()
+    ended = first.runtime
+    parts = [part for host in ended.hosts for part in host.save_to(draft)]
+    rest = {"scattered": ended.scattered, "globals": ended.globals.snapshot()}
+    draft.commit(run=RUN, parts=parts, rest=rest)
     runtime = make_runtime(world, partitions=after, hosts=1)
-    cut = make_partitions(world.n_lines, after)
-    runtime.restore({"partitions": checkpoint.recut(parts, cut), "scattered": {}, **rest})
+    saved, warnings = checkpoint.restore(tmp_path, run=RUN, apply=runtime.load_from)
+    assert (saved.tick, warnings) == (59, [])
     assert runtime.digest() == first.digest
     second = stormy(world, runtime=runtime, first_tick=60)
     assert second.digest == whole.digest
     assert first.digests + second.digests == whole.digests
-    ended = checkpoint.recut(
-        second.runtime.snapshot()["partitions"], make_partitions(world.n_lines, 1)
-    )
-    wanted = whole.runtime.snapshot()["partitions"]
+    cut = checkpoints.recut(snapshot(second), make_partitions(world.n_lines, 1))
+    wanted = snapshot(whole)
     for role in ("subscribers", "rtm"):
-        assert_same_pool(ended[0]["roles"][role]["pool"], wanted[0]["roles"][role]["pool"])
+        assert_same_pool(cut[0]["roles"][role]["pool"], wanted[0]["roles"][role]["pool"])
+
+
+def snapshot(run: Run) -> list[dict[str, Any]]:
+    """Return the snapshots of all partitions."""
+    return [part for host in run.runtime.hosts for part in host.snapshot()]
 
 
 def assert_same_pool(pool: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
