@@ -56,7 +56,7 @@ from sim.runtime.host import HostPlan
 FULL_SCALE = 78_000_000
 """Lines for which the catalogue states the capacity of channels."""
 SAMPLE_LINES = 1_500
-DIGEST_LINES = 4_000
+DIGEST_LINES = 1_000
 SLICE_ROWS = 1 << 16
 LINES_AT_ONCE = 1 << 18
 """Lines looked at together where all of them are passed: no array grows with the population."""

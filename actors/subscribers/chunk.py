@@ -87,17 +87,18 @@ def count_events(
     ----------
     first, size : local row of the chunk's first line, and its lines
     quarters, weekdays : (n_regions, n_epochs) uint8, local quarter and day of each epoch
-    lines, d : scratch, written: `word`, `first`, `busy` of lines; `sub`, `epoch`, `k` of draws
+    lines, d : scratch, written: `word`, `first`, `busy`, `two`, `many` of lines; `sub`,
+        `epoch`, `k` of draws
 
     Returns
     -------
-    n_busy : number of busy lines
+    n_busy, n_two, n_many : busy lines; epochs of lines with two events, and with more
     """
     end_s = end_ms // 1000
     whole = (start_ms == epoch_0 * 900_000) & (end_ms == (epoch_0 + n_epochs) * 900_000)
     draw_counts(seed, lo + first, size, epoch_0, n_epochs, lines)
     n = 0
-    n_busy = 0
+    n_busy = n_two = n_many = 0
     at = 0
     for j in range(size):
         i = first + j
@@ -113,7 +114,6 @@ def count_events(
         )  # fmt: skip
         for e in range(n_epochs):
             lines.first[at] = n
-            at += 1
             quarter = quarters[region, e]
             row = t.level[s.activity[i], weekdays[region, e], quarter]
             total = count(t.counts, row, lines.word[e * size + j])
@@ -126,6 +126,11 @@ def count_events(
             put_event(d, n + 1, lo + i, epoch_0 + e, 1)
             for k in range(2, total):
                 put_event(d, n + k, lo + i, epoch_0 + e, k)
+            lines.two[n_two] = n
+            n_two += total == 2
+            lines.many[n_many] = at
+            n_many += total > 2
+            at += 1
             n += total
         lines.first[at] = n
         for e in range(n_epochs):
@@ -134,7 +139,7 @@ def count_events(
             c.active_lines[hour] += there & (not busy)
         lines.busy[n_busy] = j
         n_busy += busy
-    return n_busy
+    return n_busy, n_two, n_many
 
 
 @kernel
@@ -149,18 +154,25 @@ def draw_events(seed, d, n):
 
 
 @kernel
-def sort_events(d, n, epoch_0):
+def sort_events(d, lines, n, n_two, n_many):
     """Order `n` drawn events, which are listed by line and epoch, by (line, moment).
 
-    Line and moment make one key, so that only what is out of order costs a wrong guess.
+    Two events are put in order without a branch, because which comes first cannot be guessed.
     """
-    base_ms = np.int64(epoch_0) * 900_000
     for k in range(n):
-        key = (np.int64(d.sub[k]) << 32) | (d.ts_ms[k] - base_ms)
-        j = k
-        while j > 0 and d.key[j - 1] > key:
-            d.key[j] = d.key[j - 1]
-            d.order[j] = d.order[j - 1]
-            j -= 1
-        d.key[j] = key
-        d.order[j] = k
+        d.order[k] = k
+    for x in range(n_two):
+        k = np.int64(lines.two[x])
+        late = np.int64(d.ts_ms[k] > d.ts_ms[k + 1])
+        d.order[k] = k + late
+        d.order[k + 1] = k + 1 - late
+    for x in range(n_many):
+        at = lines.many[x]
+        first = np.int64(lines.first[at])
+        for k in range(first + 1, np.int64(lines.first[at + 1])):
+            ts = d.ts_ms[k]
+            j = k
+            while j > first and d.ts_ms[d.order[j - 1]] > ts:
+                d.order[j] = d.order[j - 1]
+                j -= 1
+            d.order[j] = k

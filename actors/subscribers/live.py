@@ -296,12 +296,12 @@ def generate(
     while i < n_lines and n + room <= capacity:
         size = min(chunk, n_lines - i)
         mark_answers(due, due_n, due_at, lo + i, size, lines)
-        n_busy = count_events(
+        n_busy, n_two, n_many = count_events(
             s, p, t, seed, lo, i, size, epoch_0, n_epochs, quarters, weekdays, start_ms, end_ms,
             lines, d, c,
         )  # fmt: skip
         draw_events(seed, d, lines.first[size * n_epochs])
-        sort_events(d, lines.first[size * n_epochs], epoch_0)
+        sort_events(d, lines, lines.first[size * n_epochs], n_two, n_many)
         for kind in range(N_KINDS):
             lanes[kind] = 0
         begun = n

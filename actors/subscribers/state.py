@@ -70,6 +70,8 @@ CHUNK_LINES = Schema(
         Field("first", "i4", "1", "first event, by (line, epoch)"),
         Field("wake", "u1", "bool", "an answer is due"),
         Field("busy", "i4", "1", "lines of the chunk that do more than use where they are"),
+        Field("two", "i4", "1", "first event, where an epoch of a line has two"),
+        Field("many", "i4", "1", "row of `first`, where an epoch of a line has more"),
     ),
     doc="scratch: lines of a chunk",
 )
@@ -83,8 +85,7 @@ CHUNK_DRAWS = Schema(
         Field("w1", "u4", "1", "word of the draw"),
         Field("w2", "u4", "1", "word of the draw"),
         Field("w3", "u4", "1", "word of the draw"),
-        Field("key", "i8", "1", "line and moment, sorted"),
-        Field("order", "i4", "1", "rows in the order of `key`"),
+        Field("order", "i4", "1", "rows in the order of line and moment"),
     ),
     doc="scratch: draws of the events of a chunk",
 )

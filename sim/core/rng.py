@@ -7,6 +7,7 @@ nothing can fall out of step.  This module owns the generator, the id of a strea
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 import numpy as np
@@ -24,6 +25,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _S32 = np.uint64(32)
 
 
+@functools.lru_cache(maxsize=4096)
 def name_id(name: str) -> int:
     """Return the stable 32-bit id of a name (a stream, a use case, a column)."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "little")

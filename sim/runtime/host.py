@@ -175,13 +175,15 @@ class Host:
         line is digested."""
         total: dict[str, int] = {}
         for partition, roles in zip(self.partitions, self.roles, strict=True):
-            keys = np.arange(partition.first, partition.last, dtype=np.int64)
+            skip = (phase - partition.first) % stride
+            keys = np.arange(partition.first + skip, partition.last, stride, dtype=np.int64)
+            rows = slice(skip, None, stride)
             for role in roles:
                 pools = role.pool_digests() if stride == 1 else {}
                 for name, value in pools.items():
                     total[name] = (total.get(name, 0) + value) & 0xFFFFFFFFFFFFFFFF
                 for name, columns in role.state().items():
-                    value = columns.digest(keys, stride=stride, phase=phase)
+                    value = columns.digest(keys, rows=rows)
                     total[name] = (total.get(name, 0) + value) & 0xFFFFFFFFFFFFFFFF
         return total
 
