@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from actors.profile import build_profile
 from actors.subscribers.replay import DATA, PLACE, TEXT, TOPUP, VOICE
-from scenarios.population import build_people
+from scenarios.population import homes
 from scenarios.replay.mapping import Mapping, load_mapping
 from scenarios.world import World, cache_dir, load_geography
 from sim.core.errors import ScenarioError
@@ -130,27 +131,21 @@ class Feed:
     def bind(self, world: World) -> World:
         """Bind every recorded subscriber to a line of a person, and return the world that knows it.
 
-        Lines are taken in the order of their ids, which do not depend on where people live.
+        Lines are taken evenly over all ids, and so evenly over the territory: ids follow space.
         """
         wanted = self.spool.n_subscribers
-        found: list[np.ndarray] = []
-        n = 0
-        for first in range(0, world.n_start, CHUNK):
-            last = min(first + CHUNK, world.n_start)
-            profile, _ = build_people(world.seed, first, last, world.population)
-            people = first + np.flatnonzero(
-                profile["segment"] != world.population.profile.m2m_segment
-            )
-            found.append(people)
-            n += len(people)
-            if n >= wanted:
-                break
-        if n < wanted:
+        step = max(world.n_start // max(wanted, 1), 1)
+        people = _people(world, step)
+        while len(people) < wanted and step > 1:
+            step //= 2
+            people = _people(world, step)
+        if len(people) < wanted:
             raise ScenarioError(
                 "the population is smaller than the recording", path="population.subscribers",
-                found=f"{n} people", expected=f"at least {wanted}; set --subscribers",
+                found=f"{len(people)} people",
+                expected=f"at least {wanted}; set --subscribers",
             )  # fmt: skip
-        self.line_of = np.concatenate(found)[:wanted].astype(np.int64)
+        self.line_of = people[np.arange(wanted) * len(people) // max(wanted, 1)]
         self.cell_of = self._cells(world)
         self.mask = sum(1 << KINDS[kind] for kind in self.kinds())
         subscribers = dataclasses.replace(
@@ -219,6 +214,17 @@ class Feed:
             if far[best] <= NEAR_KM**2:
                 out[k] = best
         return out
+
+
+def _people(world: World, step: int) -> np.ndarray:
+    """Return (n,) int64, every `step`-th line of the start that is no machine."""
+    found = []
+    for first in range(0, world.n_start, CHUNK * step):
+        subs = np.arange(first, min(first + CHUNK * step, world.n_start), step, dtype=np.int64)
+        home = homes(world.seed, subs, world.population)
+        profile = build_profile(world.seed, subs, home, world.population.profile)
+        found.append(subs[profile["segment"] != world.population.profile.m2m_segment])
+    return np.concatenate(found)
 
 
 def merged(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
