@@ -38,6 +38,9 @@ ACTIVITY_KINDS = (
     "usage", "location", "visit", "blocked", "recharge_start", "recharge", "purchase", "response",
 )  # fmt: skip
 
+REPLAYED_KINDS = (USAGE, LOCATION, VISIT, BLOCKED, RECHARGE_START, RECHARGE)
+"""What a tape holds and a replay puts back; purchases and answers stay simulated (ADR 0008)."""
+
 RATING_GROUPS = (
     "voice_onnet", "voice_offnet", "voice_international", "sms", "data_general", "data_video",
     "data_social", "data_messaging", "roaming_voice", "roaming_sms", "roaming_data",
@@ -249,8 +252,15 @@ RECORDED = Schema(
     doc="replay to subscribers: what a recorded subscriber did, bound to a line",
 )
 
+REPLAYED = Schema(
+    "Replayed",
+    ACTIVITY.fields,
+    edge="scatter",
+    doc="tape to subscribers: rows of `REPLAYED_KINDS` that the same line had in a run of the twin",
+)
+
 SCHEMAS = (
-    RECORDED,
+    RECORDED, REPLAYED,
     ACTIVITY, RATED, ACCOUNT_EVENT, INTENT, DELIVERY, CREDIT, DETECTION, DECISION, TRUTH,
 )  # fmt: skip
 

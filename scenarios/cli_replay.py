@@ -26,7 +26,10 @@ def register(app: typer.Typer) -> None:
 def replay(
     scenario: Annotated[str, common.SCENARIO_ARGUMENT],
     events: Annotated[
-        Path, typer.Option("--events", help="Recorded events: a file or a folder.")
+        Path,
+        typer.Option(
+            "--events", help="Recorded events: a file, a folder, or a run with `record.tape`."
+        ),
     ],
     mapping: Annotated[
         str, typer.Option("--mapping", help="Name of a shipped mapping, or path of a YAML file.")
@@ -47,7 +50,9 @@ def replay(
     """Drive the loop by recorded events; whatever was not recorded stays simulated."""
     from scenarios.progress import make_progress
     from scenarios.replay.feed import open_feed
+    from scenarios.replay.tape import tape_feed
     from scenarios.runner import run
+    from sim.record.tape import tape_folder
 
     loaded = common.load_with(
         scenario, settings=settings or (), subscribers=subscribers, seed=seed, runtime=runtime,
@@ -56,7 +61,12 @@ def replay(
     progress = make_progress(start=loaded.model.clock.start, quiet=quiet)
     try:
         progress.phase("load")
-        feed = open_feed(events, mapping, bad_share_max=loaded.model.replay.bad_share_max)
+        tape, spool = tape_folder(events), None
+        if tape is None:
+            feed = open_feed(events, mapping, bad_share_max=loaded.model.replay.bad_share_max)
+            spool = feed.spool.folder
+        else:
+            feed = tape_feed(tape)
         loaded = feed.scenario(loaded, days=days)
         start = loaded.model.clock.start
         done = run(
@@ -78,17 +88,19 @@ def replay(
             f"{told['applied']:,} applied + {told['quarantined']:,} left out; "
             f"{told['derived']:,} derived"
         )
-        for line in _remarks(told, feed.spool.folder):
+        for line in _remarks(told, spool):
             out(line)
         out(next_steps(scenario, done))
 
 
-def _remarks(told: dict[str, Any], spool: Path) -> list[str]:
+def _remarks(told: dict[str, Any], spool: Path | None) -> list[str]:
     """Return what a reader should know of a recording: rows left out, sides that disagree."""
     lines = []
     if told["quarantined"]:
         reasons = ", ".join(f"{name} {n:,}" for name, n in told["reasons"].items())
-        lines += [f"  left out    {reasons}", f"              rows: {spool / 'quarantine.parquet'}"]
+        lines.append(f"  left out    {reasons}")
+        if spool is not None:
+            lines.append(f"              rows: {spool / 'quarantine.parquet'}")
     sides = told["two_sides"]
     if sides["differ"] or sides["one_side"]:
         lines.append(

@@ -75,6 +75,13 @@ def explain(run_path: Path, sub: int) -> Explanation:
         )
     if sub in world.plan.sampled:
         return _tell(run_path, world, sub, recorded=True)
+    with open_run(run_path) as first:
+        if "replay" in first.manifest:
+            raise ScenarioError(
+                "the line is outside the recorded sample, and what it replayed is not in the run",
+                path="--sub", found=sub,
+                expected=f"a line of the sample; or replay again with --set record.watch=[{sub}]",
+            )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="twin-explain-") as folder:
         again = run_scenario(loaded, out=Path(folder) / "again", watch=(sub,))
         with open_run(run_path) as first:
@@ -92,21 +99,24 @@ def _tell(
 ) -> Explanation:
     with open_run(path) as run:
         tables = {table: _rows(run, table, sub) for table in (
-            "activity", "account_events", "decisions", "contacts", "recorded",
+            "activity", "account_events", "decisions", "contacts", "recorded", "replayed",
         )}  # fmt: skip
         quality = _quality(run)
         replay = run.manifest.get("replay")
     world = dataclasses.replace(
         world, plan=dataclasses.replace(world.plan, sampled=np.array([sub], np.int64))
     )
-    if replay is not None and sub in replay["lines"]:
+    if replay is not None and replay["lines"] == "all":
+        taped = dataclasses.replace(world.subscribers, taped=True)
+        world = dataclasses.replace(world, subscribers=taped)
+    elif replay is not None and sub in replay["lines"]:
         world = dataclasses.replace(
             world,
             subscribers=dataclasses.replace(
                 world.subscribers, bound=np.array([sub], np.int64), bound_mask=replay["mask"]
             ),
         )
-    host, lived = live_alone(world, sub, tables["contacts"], tables["recorded"], quality)
+    host, lived = live_alone(world, sub, tables, quality)
     n = prove(lived.get("activity", {}), tables["activity"], world)
     profile = _profile(host, world)
     return Explanation(
@@ -168,16 +178,14 @@ def _arrived(
 def live_alone(
     world: World,
     sub: int,
-    deliveries: Any,
-    recorded: Any,
+    tables: dict[str, Any],
     quality: dict[int, dict[str, np.ndarray]],
 ) -> tuple[Host, dict[str, dict[str, np.ndarray]]]:
     """Run one line by itself through the whole run and return its host and recorded rows.
 
     Parameters
     ----------
-    deliveries : recorded messages of the line
-    recorded : rows that the line replayed
+    tables : recorded rows of the line: its messages (`contacts`), and what it replayed
     quality : recorded cell quality, by the tick after which it was broadcast
     """
     host = Host(world.plan, [Partition(0, sub, sub + 1)], world.build)
@@ -192,8 +200,9 @@ def live_alone(
         )
         commands = timeline.advance(tick.end_ms)
         arrays = {"CellQuality": broadcast(world.plan.n_cells, quality.get(index - 1))}
-        arrived = _arrived(m.DELIVERY, deliveries, index, _codes(world))
-        arrived |= _arrived(m.RECORDED, recorded, index, {})
+        arrived = _arrived(m.DELIVERY, tables["contacts"], index, _codes(world))
+        arrived |= _arrived(m.RECORDED, tables["recorded"], index, {})
+        arrived |= _arrived(m.REPLAYED, tables["replayed"], index, {})
         result = host.tick(tick, arrived, arrays, commands, None)
         for table, rows in result.samples.items():
             kept.setdefault(table, []).append(rows)

@@ -141,6 +141,10 @@ class RecordParams(Params):
         description="share of lines whose rows are kept; -1: about 1,500 lines",
     )
     watch: tuple[int, ...] = Field(default=(), description="lines kept besides the sample")
+    tape: bool = Field(
+        default=False,
+        description="also write every row that `twin replay` can put back, as Parquet in `tape/`",
+    )
     digest_stride: int = Field(
         default=0, ge=0, description="per tick, digest one line in so many; 0: about 4,000 lines"
     )

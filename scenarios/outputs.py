@@ -30,6 +30,7 @@ def recorded_tables() -> dict[str, tuple[Schema, ...]]:
         "credits": (m.CREDIT,),
         "detections": (m.DETECTION,),
         "recorded": (m.RECORDED,),
+        "replayed": (m.REPLAYED,),
     }
 
 

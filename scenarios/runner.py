@@ -25,6 +25,7 @@ from scenarios.folders import Run, finished, open_folder, run_name
 from scenarios.outputs import decode_map, geography_tables, recorded_tables, run_context
 from scenarios.placing import check_fits, make_runtime, timeline_entries
 from scenarios.recovery import Recovery
+from scenarios.replay.tape import start_tape
 from scenarios.saving import EPOCH_FILE, Saver, identity_of
 from scenarios.telling import Teller
 from scenarios.world import World, build_world, digest_stride, load_geography
@@ -33,6 +34,7 @@ from sim.core.errors import Interrupted, LimitError, TwinError
 from sim.record.folder import RunFolder
 from sim.record.manifest import Manifest, MemoryMeter
 from sim.record.recorder import Recorder
+from sim.record.tape import TAPE, seal
 from sim.runtime.checkpoint import claim_epoch
 from sim.runtime.coordinator import Loop
 from sim.runtime.embedded import Runtime
@@ -168,7 +170,7 @@ class _Job:
             progress=self.progress,
             meter=self.meter,
             start=clock.start,
-            end_ms=round(clock.days * 86_400_000),
+            end_ms=getattr(self.feed, "end_ms", None) or round(clock.days * 86_400_000),
         )
         with self.meter, signals(self.stop):
             world = self._build(folder, teller, resume=resume)
@@ -213,6 +215,8 @@ class _Job:
         world = build_world(self.loaded, geo, donors=donors)
         if self.feed is not None:
             world = self.feed.bind(world)
+        if self.scenario.record.tape:
+            world = start_tape(world, self.loaded, folder)
         self._phase_took("build", began)
         return world
 
@@ -274,7 +278,7 @@ class _Job:
             else (
                 lambda index, outcome: self.on_tick(index, outcome, runtime)  # type: ignore[misc]  # checked above
             ),
-            source=None if self.feed is None else self.feed.rows_for,
+            source=None if self.feed is None else self.feed.source,
             speed=self.live,
             events=saver.events,
         )
@@ -313,6 +317,8 @@ class _Job:
             & MASK
         )
         recorder.finish()
+        if self.scenario.record.tape:
+            seal(folder.path / TAPE)
         assert self.saver is not None
         kpis = run_context(world, self.loaded, recorder, runtime.ledger(), self.saver.opening)
         folder.write_json("kpis.json", kpis)

@@ -19,7 +19,7 @@ from actors.subscribers.answers import hear_all, heed_account, score_visits, tak
 from actors.subscribers.chunk import scratch
 from actors.subscribers.diary import count_lines, plan_day
 from actors.subscribers.live import generate
-from actors.subscribers.replay import graft, thin
+from actors.subscribers.replay import count_tape, graft, thin, thin_all, undrawn, weave
 from actors.subscribers.state import (
     EVENT_KINDS,
     EXPOSURE,
@@ -30,8 +30,8 @@ from actors.subscribers.state import (
 )
 from actors.subscribers.tables import SubscriberTables
 from sim.core.actor import Inbox, Rows, Slice
-from sim.core.columns import Block, Columns, Schema, empty_rows, take_rows
-from sim.core.errors import LimitError
+from sim.core.columns import Block, Columns, Schema, empty_rows
+from sim.core.errors import LimitError, ScenarioError
 from sim.core.metrics import Tally, new_tally
 from sim.core.rng import seed64
 from sim.core.ticks import Tick
@@ -62,6 +62,7 @@ class SubscriberWorld:
     case_ids : (256,) uint64, name id of each use case, for digests; 0 beyond
     bound : (n,) int64 sorted lines that replay recorded subscribers
     bound_mask : bits of the kinds of rows that are recorded
+    taped : every line replays what the same line did in another run (`Replayed`)
     """
 
     seed: int
@@ -71,6 +72,7 @@ class SubscriberWorld:
     case_ids: np.ndarray
     bound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     bound_mask: int = 0
+    taped: bool = False
 
 
 def pool_capacity(n_lines: int) -> int:
@@ -87,6 +89,7 @@ class SubscriberActor:
         m.ACCOUNT_EVENT,
         m.DETECTION,
         m.RECORDED,
+        m.REPLAYED,
     )
     produces: ClassVar[tuple[Schema, ...]] = (m.ACTIVITY, m.TRUTH)
 
@@ -112,7 +115,11 @@ class SubscriberActor:
         self._quality: Any = None
         lines = np.arange(first, first + state.n, dtype=np.int64)
         self._bound = np.isin(lines, world.bound) if len(world.bound) else None
-        self._recorded: Rows = empty_rows(m.RECORDED)
+        # Lines that replay a tape, all of them, hear `Replayed`; bound ones hear `Recorded`.
+        self._schema = m.REPLAYED if world.taped else m.RECORDED
+        self._replays = world.taped or self._bound is not None
+        self._recorded: Rows = empty_rows(self._schema)
+        self._tables = undrawn(world.tables) if world.taped else world.tables
 
     def share_load(self, load: np.ndarray) -> None:
         """Let the partitions of a host add into one array of cell load."""
@@ -142,20 +149,17 @@ class SubscriberActor:
                 self._counters,
             )
         self._select_due(tick)
-        if self._bound is not None:
-            self._recorded = inbox.rows.get("Recorded", empty_rows(m.RECORDED))
+        if self._replays:
+            self._recorded = inbox.rows.get(self._schema.name, empty_rows(self._schema))
 
     def on_slice(self, tick: Tick, part: Slice) -> None:
         """Fill `Activity` with the acts of as many lines as fit, and set `part.last`."""
         out = part.blocks["Activity"]
-        # A recorded top-up makes two rows.
-        room = 2 * len(self._recorded["sub"])
-        if room > out.capacity // 2:
-            raise LimitError(f"{room // 2} recorded rows in one tick exceed a slice's room")
+        state, room = self._reach(part.first, out.capacity)
         part.last, out.n, self._due_at = generate(
-            self.columns.view,
+            state,
             self.profile.view,
-            self.world.tables,
+            self._tables,
             self._quality,
             self._due.view,
             self._n_due,
@@ -175,18 +179,74 @@ class SubscriberActor:
             self.load,
             self._counters,
         )
+        if self._replays:
+            low, high = np.searchsorted(
+                self._recorded["sub"],
+                np.array((self.first + part.first, self.first + part.last), np.int32),
+            )
+            if self.world.taped:
+                self._splice(tick, part, out, low, high)
+            else:
+                self._graft(out, low, high)
 
-        if self._bound is not None:
-            self._graft(part, out)
+    def _reach(self, first: int, capacity: int) -> tuple[Any, int]:
+        """Return the state up to the last line whose recorded rows fit, and the room they want.
 
-    def _graft(self, part: Slice, out: Block) -> None:
+        Recorded rows take half a slice at most, so that it needs room for its own lines alone.
+        """
+        view = self.columns.view
+        if not self._replays:
+            return view, 0
+        # A recorded top-up makes two rows; those of a tape are taken as they are.
+        each = 1 if self.world.taped else 2
+        subs = self._recorded["sub"]
+        low = int(np.searchsorted(subs, np.int32(self.first + first)))
+        most = capacity // 2 // each
+        if len(subs) - low <= most:
+            return view, each * (len(subs) - low)
+        last = int(subs[low + most]) - self.first
+        if last <= first:
+            raise LimitError(
+                f"line {int(subs[low])} has more than {most} recorded rows in one tick; "
+                "a shorter clock.tick_s cuts them"
+            )
+        return type(view)(*(array[:last] for array in view)), each * most
+
+    def _splice(self, tick: Tick, part: Slice, out: Block, low: int, high: int) -> None:
+        """Put the rows of the tape in the place of drawn ones, for every line of a slice."""
+        rows = m.REPLAYED.tuple_type(**self._recorded)
+        out.n = thin_all(out.view, out.n, self.load, self._counters)
+        wrong = count_tape(
+            self.columns.view,
+            self.profile.view,
+            self.world.tables,
+            self.first,
+            self.first + part.first,
+            self.first + part.last,
+            tick.start_ms,
+            tick.end_ms,
+            tick.quarters,
+            rows,
+            low,
+            high,
+            self.load,
+            self._counters,
+        )
+        if wrong >= 0:
+            raise ScenarioError(
+                f"row {wrong} of the tape at tick {tick.index} cannot be in this world",
+                found={name: int(array[wrong]) for name, array in self._recorded.items()},
+                expected=f"a line, moment, kind, code and cell of it ({len(self.load)} cells)",
+            )
+        out.n = weave(out.view, out.n, rows, low, high, True)
+
+    def _graft(self, out: Block, low: int, high: int) -> None:
         """Put recorded rows in the place of drawn ones, for the bound lines of a slice."""
         rows, load, counters = self._recorded, self.load, self._counters
-        low, high = np.searchsorted(rows["sub"], (self.first + part.first, self.first + part.last))
-        out.n = thin(
+        drawn = out.n = thin(
             out.view, out.n, self._bound, self.world.bound_mask, self.first, load, counters
         )
-        out.n = graft(
+        end = graft(
             self.columns.view,
             self.profile.view,
             self.world.tables,
@@ -201,8 +261,9 @@ class SubscriberActor:
             load,
             counters,
         )
-        filled = out.rows()
-        out.fill(take_rows(filled, np.lexsort((filled["ts_ms"], filled["sub"]))))
+        tail = {name: array[drawn:end].copy() for name, array in out.columns.arrays.items()}
+        more = m.ACTIVITY.tuple_type(**tail)
+        out.n = weave(out.view, drawn, more, 0, end - drawn, False)
 
     def finish(self, tick: Tick) -> dict[str, Rows]:
         """Return the truth of the messages heard in this tick."""

@@ -1,8 +1,9 @@
 """Recorded rows in the place of drawn ones: what bound lines really did.
 
 It owns the graft: drawn rows of recorded kinds are taken out of a slice, with everything that they
-had counted, and recorded rows are put in.  All else of a bound line stays simulated.  It must not
-know where the recorded rows come from.
+had counted, and recorded rows are put in; rows of a tape bring their own kind and are counted as
+if they had been drawn.  All else of a bound line stays simulated.  It must not know where the
+recorded rows come from.
 """
 
 from __future__ import annotations
@@ -11,12 +12,34 @@ import numpy as np
 
 from actors import messages as m
 from actors.subscribers.place import serving_cell, true_spot
-from sim.core.kernel import kernel
+from sim.core.kernel import hot, kernel
 from sim.core.rng import mix64
 
 VOICE, TEXT, DATA, TOPUP, PLACE = 0, 1, 2, 3, 4
 """Kinds of recorded rows, as in `Recorded.type`."""
 INCOMING = 2
+SILENT = np.uint32(0xFFFFFFFF)
+"""Threshold of a count of events that no draw reaches (save one in 2**32, which is taken out)."""
+
+
+def undrawn(tables):
+    """Return the role's tables for lines that replay a tape: nothing is drawn only to be removed.
+
+    What is planned, answered or due, and how people move, stays as it is.
+    """
+    return tables._replace(counts=np.full_like(tables.counts, SILENT))
+
+
+@hot
+def copy_row(out, n, rows, k):
+    """Copy row `k` of any table with the columns of `Activity` to row `n`."""
+    out.sub[n] = rows.sub[k]
+    out.ts_ms[n] = rows.ts_ms[k]
+    out.kind[n] = rows.kind[k]
+    out.code[n] = rows.code[k]
+    out.ref[n] = rows.ref[k]
+    out.units[n] = rows.units[k]
+    out.cell[n] = rows.cell[k]
 
 
 @kernel
@@ -70,15 +93,117 @@ def thin(out, n, bound, mask, lo, load, c):
             forget(out, k, load, c)
             continue
         if kept != k:
-            out.sub[kept] = out.sub[k]
-            out.ts_ms[kept] = out.ts_ms[k]
-            out.kind[kept] = out.kind[k]
-            out.code[kept] = out.code[k]
-            out.ref[kept] = out.ref[k]
-            out.units[kept] = out.units[k]
-            out.cell[kept] = out.cell[k]
+            copy_row(out, kept, out, k)
         kept += 1
     return kept
+
+
+@hot
+def reaction(kind):
+    """Return whether a row is an answer or a purchase, which no tape holds."""
+    return (kind == m.PURCHASE) | (kind == m.RESPONSE)
+
+
+@kernel
+def thin_all(out, n, load, c):
+    """Remove every row of the kinds that a tape holds; return the rows that are left."""
+    kept = 0
+    for k in range(n):
+        if reaction(out.kind[k]):
+            copy_row(out, kept, out, k)
+            kept += 1
+        else:
+            forget(out, k, load, c)
+    return kept
+
+
+@kernel
+def count_tape(
+    s, p, t, lo, first_sub, last_sub, start_ms, end_ms, quarters, r, first, last, load, c
+):
+    """Count the rows `first` to `last - 1` of a tape as if they had been drawn in this tick.
+
+    Parameters
+    ----------
+    first_sub, last_sub : lines of the slice, half-open
+    start_ms, end_ms, quarters : of the tick
+    r : `Replayed` columns of this partition, sorted by (sub, ts_ms)
+
+    Returns
+    -------
+    wrong : first row that cannot be: its line, moment, kind, code or cell is out of range; or -1
+    """
+    epoch_0 = start_ms // 900_000
+    n_cells = load.shape[0]
+    seen_sub = np.int64(-1)
+    seen_epoch = np.int64(-1)
+    for k in range(first, last):
+        sub, ts_ms, cell = np.int64(r.sub[k]), r.ts_ms[k], np.int64(r.cell[k])
+        kind, code, units = np.int64(r.kind[k]), np.int64(r.code[k]), r.units[k]
+        fits = (sub >= first_sub) & (sub < last_sub) & (ts_ms >= start_ms) & (ts_ms < end_ms)
+        fits &= (kind <= m.RECHARGE) & (code <= m.ROAM_DATA) & (cell >= -1) & (cell < n_cells)
+        if not (fits & (units >= 0)):
+            return k
+        c.events[kind] += 1
+        if kind >= m.RECHARGE_START:
+            continue
+        epoch = ts_ms // 900_000
+        if sub != seen_sub or epoch != seen_epoch:
+            seen_sub = sub
+            seen_epoch = epoch
+            quarter = quarters[p.region[sub - lo], epoch - epoch_0]
+            c.active_lines[quarter >> np.uint8(2)] += 1
+        if kind == m.USAGE:
+            c.asked_units[code] += units
+            if cell >= 0:
+                load[cell, 2] += 1
+                if code <= m.VOICE_INTL:
+                    load[cell, 1] += units
+                elif code >= m.DATA_GENERAL and code <= m.DATA_MESSAGING:
+                    load[cell, 0] += units
+        elif kind == m.BLOCKED:
+            c.blocked[code] += 1
+            i = sub - lo
+            lost = np.int64(t.blocked_cost_q)
+            s.satisfaction_q[i] = max(np.int64(s.satisfaction_q[i]) - lost, 0)
+            if cell >= 0:
+                load[cell, 2] += 1
+                load[cell, 3] += 1
+    return -1
+
+
+@kernel
+def weave(out, n, r, first, last, topups_first):
+    """Weave rows `first` to `last - 1` of `r` into the `n` rows of a slice; return their number.
+
+    Both are sorted by (sub, ts_ms), and both keep their order.  Of one line and moment the rows of
+    the slice come first; with `topups_first` a top-up comes before them, as where it is drawn.
+
+    Parameters
+    ----------
+    out : `Activity` columns with room for all, written from the back
+    r : columns as those of `Activity`, of other memory
+    """
+    i = np.int64(n) - 1
+    k = np.int64(last) - 1
+    at = i + (np.int64(last) - np.int64(first))
+    while k >= first:
+        later = False
+        if i >= 0:
+            if out.sub[i] != r.sub[k]:
+                later = out.sub[i] > r.sub[k]
+            elif out.ts_ms[i] != r.ts_ms[k]:
+                later = out.ts_ms[i] > r.ts_ms[k]
+            else:
+                later = topups_first and (r.kind[k] == m.RECHARGE_START or r.kind[k] == m.RECHARGE)
+        if later:
+            copy_row(out, at, out, i)
+            i -= 1
+        else:
+            copy_row(out, at, r, k)
+            k -= 1
+        at -= 1
+    return n + (last - first)
 
 
 @kernel

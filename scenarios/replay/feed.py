@@ -33,6 +33,8 @@ from sim.record.source_time import zone_of
 NEAR_KM = 30.0
 """A recorded cell stands for the nearest simulated one within this distance, km."""
 CHUNK = 200_000
+SLICE_ROWS_MAX = 1 << 20
+"""Rows of a slice at most: 60 MB, whatever a recording has in a tick."""
 DATA_DIR = Path(__file__).parent / "data"
 KINDS = {"voice": VOICE, "sms": TEXT, "data": DATA, "topup": TOPUP, "location": PLACE}
 
@@ -67,6 +69,11 @@ class Feed:
     cell_of: np.ndarray | None = None
     mask: int = 0
     end_ms: int | None = None
+
+    @property
+    def source(self) -> Callable[[Tick], dict[str, Any]]:
+        """Return what gives the loop its recorded rows."""
+        return self.rows_for
 
     @property
     def digest(self) -> str:
@@ -153,8 +160,10 @@ class Feed:
         )
         spans = merged((int(g["from_ms"]), int(g["to_ms"])) for g in self.spool.gaps)
         engine = dataclasses.replace(world.rtm, bound=np.sort(self.line_of), gaps_ms=spans)
-        room = 4 * self._rows_in_a_tick(world.clock.tick_ms)
-        plan = dataclasses.replace(world.plan, slice_rows=world.plan.slice_rows + room)
+        # A slice holds four rows for each recorded one: enough for a line that has all of a tick.
+        room = min(4 * self._rows_in_a_tick(world.clock.tick_ms), SLICE_ROWS_MAX)
+        rows = max(world.plan.slice_rows, room)
+        plan = dataclasses.replace(world.plan, slice_rows=rows)
         return dataclasses.replace(world, subscribers=subscribers, rtm=engine, plan=plan)
 
     def _rows_in_a_tick(self, tick_ms: int) -> int:

@@ -18,11 +18,16 @@ import pyarrow.parquet as pq
 from sim.record.folder import PARTS
 from sim.record.metrics import SCHEMA as METRICS_SCHEMA
 from sim.record.tables import arrow_schema, damaged, read_schema, write_batches
+from sim.record.tape import INDEX_FILE, TAPE
 
 EVENTS = "events"
 EVENT_FILE_ROWS = 16 * 131_072
 """Rows of one file of `events/`: about two million."""
-ROOT_TABLES = ("metrics", "digests", "audit", "decisions", "cells")
+ROOT_TABLES = {
+    **{name: f"{name}.parquet" for name in ("metrics", "digests", "audit", "decisions", "cells")},
+    TAPE: f"{TAPE}/{INDEX_FILE}",
+}
+"""Tables that are one file each, and its path."""
 JOINED = ("deliveries", "truth")
 CONTACT_TIMES = (("trigger_ms", "trigger_ms"), ("sent_ms", "ts_ms"), ("ts_ms", "ts_ms"))
 """Times (of a delivery, of its truth) that tie the two together, beside line and use case; the
@@ -62,7 +67,7 @@ def consolidate(folder: Path, *, empty: Mapping[str, pa.Schema]) -> dict[str, in
     for table, schema in sorted(schemas.items()):
         paths = parts.get(table, [])
         if table in ROOT_TABLES:
-            name = f"{table}.parquet"
+            name = ROOT_TABLES[table]
             written[name] = write_batches(folder / name, schema, _read(paths))
         elif table not in JOINED:
             written.update(_write_events(folder, table, schema, paths))

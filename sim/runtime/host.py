@@ -20,6 +20,8 @@ from sim.core.lazy import LazyList
 from sim.core.metrics import Tally, add_into, reset
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
+from sim.record.tape import TapeSource, TapeTarget
+from sim.record.tape_read import Tapes
 from sim.runtime.checkpoint import Draft, Saved
 from sim.runtime.parts import Part, flatten
 
@@ -42,6 +44,7 @@ class HostPlan:
     slice_rows : room of the forward blocks
     n_cells : cells of the load array
     sampled : (n,) int64 sorted global ids of the lines whose rows are kept
+    tape_to, tape_from : where every row is written, and from where lines replay; None: nowhere
     """
 
     forward: tuple[Schema, ...]
@@ -53,6 +56,8 @@ class HostPlan:
     slice_rows: int
     n_cells: int
     sampled: np.ndarray
+    tape_to: TapeTarget | None = None
+    tape_from: TapeSource | None = None
 
 
 @dataclass
@@ -135,6 +140,7 @@ class Host:
         self.blocks = {s.name: Block(s, plan.slice_rows) for s in plan.forward}
         self.waiting: list[dict[str, Rows]] = [{} for _ in self.partitions]
         self._tally: Tally = {}
+        self.tapes = Tapes(plan.tape_to, plan.tape_from, self.partitions)
         self.roles: list[tuple[Actor, ...]] = []
         for partition in self.partitions:
             roles = tuple(build(partition))
@@ -163,7 +169,7 @@ class Host:
         -------
         result : sums over the partitions and the rows of sampled lines
         """
-        harvest = self._open()
+        harvest = self._open(tick)
         for k, partition in enumerate(self.partitions):
             inbox = self._inbox(k, partition, scattered, arrays, commands)
             self._keep_inbox(inbox, partition, harvest.samples)
@@ -261,8 +267,9 @@ class Host:
         if self.waiting[k]:
             yield from flatten({"waiting": self.waiting[k]})
 
-    def _open(self) -> Harvest:
+    def _open(self, tick: Tick) -> Harvest:
         """Set every sum to zero, before a tick."""
+        self.tapes.open(tick.index)
         self.load[:] = 0
         reset(self._tally)
         return Harvest({s.name: [] for s in self.plan.gather})
@@ -276,7 +283,7 @@ class Host:
             harvest.ledger,
             {
                 name: {c: np.concatenate([p[c] for p in parts]) for c in parts[0]}
-                for name, parts in harvest.samples.items()
+                for name, parts in (harvest.samples | self.tapes.close()).items()
             },
             {} if digest_at is None else self.digest(*digest_at),
         )
@@ -298,7 +305,7 @@ class Host:
         arrays: dict[str, Any],
         commands: tuple[tuple[str, int, int], ...],
     ) -> Inbox:
-        rows = dict(self.waiting[k])
+        rows = self.waiting[k] | self.tapes.arrive(k)
         for name, table in scattered.items():
             low, high = np.searchsorted(table["sub"], (partition.first, partition.last))
             if high > low:
@@ -310,8 +317,12 @@ class Host:
     ) -> None:
         for name, rows in inbox.rows.items():
             table = self.plan.inbox_tables.get(name)
-            if table is not None:
-                self._keep(table, rows, partition, samples)
+            if table is None:
+                continue
+            # Sorted by line, and under a replay as many as there are acts: few are looked at.
+            index = self._sampled_rows(rows["sub"], partition.first, partition.last)
+            if len(index):
+                samples.setdefault(table, []).append(take_rows(rows, index))
 
     def _run_partition(
         self,
@@ -338,6 +349,7 @@ class Host:
     def _finish(self, tick: Tick, k: int, partition: Partition, harvest: Harvest) -> None:
         """Let the roles of a partition end their tick, and sort what leaves them."""
         finished: dict[str, Rows] = {}
+        self.tapes.end()
         with Blame(tick.index, partition.index) as blame:
             for role in self.roles[k]:
                 blame.role = f"role {role.role}"
@@ -363,6 +375,7 @@ class Host:
     def _keep_slice(
         self, part: Slice, partition: Partition, samples: dict[str, list[Rows]]
     ) -> None:
+        self.tapes.add(part.blocks)
         for table, names in self.plan.joined.items():
             lead = part.blocks[names[0]]
             index = self._sampled_rows(

@@ -7,7 +7,7 @@ which process a group lives, nor any role beyond the `Actor` protocol.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from sim.core.columns import Schema
 from sim.core.errors import InvariantError, LimitError, ScenarioError
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
+from sim.record.tape import TapeSource, TapeTarget
 from sim.runtime.globals import Command
 from sim.runtime.host import Blame, Builder, Harvest, Host, HostPlan, HostResult, merge_results
 
@@ -103,10 +104,17 @@ def plan_groups(
             gather=_made(plan.gather, made),
             record={table: name for table, name in plan.record.items() if name in made},
             inbox_tables={n: table for n, table in plan.inbox_tables.items() if n in keeps},
+            tape_to=plan.tape_to if _has(plan.tape_to, made) else None,
+            tape_from=plan.tape_from if _has(plan.tape_from, hears) else None,
         )
         makes = tuple(s.name for s in _made(plan.forward, made))
         out.append(Group(index, len(groups), tuple(names), hears, keeps, makes, own))
     return tuple(out)
+
+
+def _has(tape: TapeSource | TapeTarget | None, names: Container[str]) -> bool:
+    """Return whether the message of a tape is among those of a group."""
+    return tape is not None and tape.schema.name in names
 
 
 def _made(schemas: Iterable[Schema], names: set[str]) -> tuple[Schema, ...]:
@@ -254,7 +262,7 @@ class GroupHost(Host):
             for k in range(len(self.partitions))
         ]
         heard = {name: rows for name, rows in scattered.items() if name in hears}
-        self._at = _At(tick, heard, arrays, commands, self._open())
+        self._at = _At(tick, heard, arrays, commands, self._open(tick))
 
     def produce(self) -> Piece:
         """Return the next piece of the first group; past the end an empty one."""
