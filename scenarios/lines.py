@@ -16,8 +16,9 @@ from scenarios.placing import line_roles
 from scenarios.population import homes
 from scenarios.world import LINES_AT_ONCE, World
 from sim.core.columns import Columns
+from sim.core.errors import InvariantError
 from sim.core.partition import Partition
-from sim.runtime.embedded import Runtime
+from sim.runtime.embedded import EmbeddedRuntime, Runtime
 
 
 def line_table(world: World, runtime: Runtime) -> dict[str, np.ndarray]:
@@ -29,6 +30,8 @@ def line_table(world: World, runtime: Runtime) -> dict[str, np.ndarray]:
     content it is at the end, `region` (uint16) a row of the geography's regions, `segment` (uint8)
     a row of the segments.
     """
+    if not isinstance(runtime, EmbeddedRuntime):
+        raise InvariantError("the state of the lines is in other processes")
     n = world.n_lines
     out = {
         "digest": np.zeros(n, np.uint64),

@@ -79,7 +79,8 @@ def job(side: Side, seed: int, out: Path, *, hosts: int, **more: Any) -> Job:
 
 def run_job(told: Job, progress: Any = None) -> Path:
     """Make a run, or go on with it, or find it complete; return its folder."""
-    changes: dict[str, Any] = {"seed": told.seed, "hosts": told.hosts}
+    # Placement changes no number, and the state of every line is wanted here at the end.
+    changes: dict[str, Any] = {"seed": told.seed, "hosts": told.hosts, "runtime": "embedded"}
     record: dict[str, Any] = {"record.line_digests": told.watch is None}
     if told.watch is not None:
         record |= {"record.sample": 0, "record.watch": list(told.watch)}

@@ -201,3 +201,26 @@ def common_start(a: Side, b: Side) -> tuple[Side, list[str]]:
         "B starts from the equilibrium of A: the difference is that of a launch at the start, not "
         "of two worlds that have lived apart for weeks."
     ]
+
+
+def settings_that_differ(a: Side, b: Side) -> list[dict[str, str]]:
+    """Return the keys of the scenarios whose values differ: `key`, `a`, `b`, as texts."""
+    left_out = {"placement", "record", "scenario", "title", "question"}
+    one, two = (
+        _leaves(side.loaded.model.model_dump(mode="json", exclude=left_out)) for side in (a, b)
+    )
+    return [
+        {"key": key, "a": one.get(key, "-"), "b": two.get(key, "-")}
+        for key in dict.fromkeys([*one, *two])
+        if one.get(key) != two.get(key) and not key.startswith("population.pilot")
+    ]
+
+
+def _leaves(data: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    out: dict[str, str] = {}
+    for key, value in data.items():
+        if isinstance(value, Mapping) and value:
+            out |= _leaves(value, f"{prefix}{key}.")
+        else:
+            out[prefix + key] = str(value)
+    return out

@@ -20,7 +20,14 @@ from scenarios.compare.estimate import Difference, differences, enough
 from scenarios.compare.first import clock, first_differences
 from scenarios.compare.folder import close_folder, open_folder
 from scenarios.compare.pairs import Outcome, Runs, watched
-from scenarios.compare.sides import Side, caveats_of, check_comparable, common_start, make_side
+from scenarios.compare.sides import (
+    Side,
+    caveats_of,
+    check_comparable,
+    common_start,
+    make_side,
+    settings_that_differ,
+)
 from scenarios.compare.words import caveats, headline
 from scenarios.progress import Progress, Silent
 from scenarios.world import load_geography
@@ -268,6 +275,7 @@ def _document(
         },
         "a": _side(one, pairs, 0),
         "b": _side(two, pairs, 1),
+        "settings": settings_that_differ(one, two),
         "direction": "difference = B - A",
         "estimand": "total effect of B against A on common random numbers: everything that "
         "follows from the difference, fatigue, crowding and displaced purchases included",

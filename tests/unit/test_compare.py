@@ -20,12 +20,14 @@ from scenarios.compare.estimate import (
 )
 from scenarios.compare.first import First, Row, first_of, sentence
 from scenarios.compare.pairs import Outcome
+from scenarios.compare.sides import settings_that_differ
 from scenarios.compare.study import _sequence, sides_of
 from scenarios.compare.words import caveats, headline
 from scenarios.equilibrium import _renamed, cache_key, pilot_of
 from scenarios.loader import set_option
 from scenarios.population import Donors
 from scenarios.report.compare import page
+from sim.core.errors import ScenarioError
 
 
 def test_only_numbers_are_figures_and_truth_values_are_none():
@@ -201,6 +203,7 @@ def document(**changes: object) -> dict:
         ],
         "a": side, "b": {**side, "told": "city_day --set"}, "direction": "difference = B - A",
         "estimand": "total effect", "replications": 8, "seeds": [1, 8], "days": 1.0,
+        "settings": [{"key": "rtm.cap.contacts", "a": "3", "b": "<u>1"}],
         "currency": "KZT", "targets": [], "caveats": ["so so"], "headline": "B is less.",
         "level": 0.95, **changes,
     }  # fmt: skip
@@ -280,6 +283,9 @@ def test_b_starts_from_the_world_of_a(tmp_path):
     assert one.model == two.model
     assert cache_key(a.loaded, one) == cache_key(b.loaded, two)
     assert any("equilibrium of A" in note for note in notes)
+    differing = {row["key"]: (row["a"], row["b"]) for row in settings_that_differ(a, b)}
+    assert set(differing) == {"rtm.cap.contacts", "subscribers.leaving.churn_month"}
+    assert differing["rtm.cap.contacts"][1] == "1"
     # The file of B alone gives the same scenario again.
     (tmp_path / "b.yaml").write_text(b.loaded.effective_yaml(folder=tmp_path), "utf-8")
     assert load(tmp_path / "b.yaml").hash() == b.loaded.hash()
@@ -304,3 +310,10 @@ def test_remembered_use_cases_keep_their_names_in_another_catalogue(tmp_path):
     told = [now[k] if k != 255 else "" for k in found[:, 0]]
     assert told == [name if name != "mall_coupon" else "" for name in before]
     assert (found[:, 1] == 255).all()
+
+
+def test_lines_are_not_told_apart_under_ray():
+    """The key is refused before anything is built, with what would be right."""
+    loaded = load("city_day").with_(subscribers=100, runtime="ray", **{"record.line_digests": True})
+    with pytest.raises(ScenarioError, match="record.line_digests.*embedded"):
+        loaded.run()
