@@ -146,6 +146,8 @@ class LoadedScenario:
         for key in ("title", "question"):
             data.pop(key)
         data["catalog"].pop("folder")
+        if not data["population"]["pilot"]:
+            data["population"].pop("pilot")
         data["geography"]["folder"] = self._geography_key(data["geography"]["folder"])
         text = json.dumps(_sorted(data), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -16,6 +16,7 @@ import typer
 
 from scenarios import (
     cli_bench,
+    cli_compare,
     cli_dashboard,
     cli_inspect,
     cli_list,
@@ -56,6 +57,7 @@ cli_new.register(app)
 cli_dashboard.register(app)
 cli_watch.register(app)
 cli_bench.register(app)
+cli_compare.register(app)
 
 
 def main() -> None:

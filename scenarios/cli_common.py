@@ -52,16 +52,21 @@ def load_with(scenario: str, *, settings: Sequence[str] = (), **options: Any) ->
     **options : values by option name, as in `SHORT_KEYS`; None means not given. They win over
         `settings`
     """
-    from scenarios.api import SHORT_KEYS
     from scenarios.loader import load, set_option
 
     overrides: list[str | Override] = [set_option(text) for text in settings]
-    overrides += [
+    return load(scenario, overrides=[*overrides, *named_overrides(options)])
+
+
+def named_overrides(options: Mapping[str, Any]) -> list[Override]:
+    """Return what the options of a scenario set, by option name; None means not given."""
+    from scenarios.api import SHORT_KEYS
+
+    return [
         _named(option, SHORT_KEYS[option], value)
         for option, value in options.items()
         if value is not None
     ]
-    return load(scenario, overrides=overrides)
 
 
 def _named(option: str, key: str, value: Any) -> Override:

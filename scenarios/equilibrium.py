@@ -6,6 +6,7 @@ cache of its result.  It must not know how a run is recorded.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -15,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from actors import messages as m
+from actors.rtm.state import NO_CASE
 from actors.subscribers import state as people
 from actors.subscribers.tables import N_ACTIVITY
 from geo.geography import Geography
+from scenarios.loader import load_source, overrides_of
 from scenarios.placing import line_roles
 from scenarios.population import Donors
 from scenarios.world import World, build_world, cache_dir
@@ -49,13 +52,18 @@ _ENGINE = (
 
 
 def pilot_of(loaded: Any) -> Any:
-    """Return the pilot's scenario: the same world, a few lines, no timeline, no congestion."""
+    """Return the pilot's scenario: the same world, a few lines, no timeline, no congestion.
+
+    Sections under `population.pilot` stand in the place of the scenario's own.
+    """
     pop = loaded.model.population
-    return loaded.with_(
+    before = load_source(loaded.source, loaded.overrides + overrides_of(pop.pilot))
+    return before.with_(
         subscribers=pop.donors,
         days=float(pop.donor_days),
         tick_s=PILOT_TICK_S,
         **{
+            "population.pilot": {},
             "seed": name_id("pilot"),
             "timeline": [],
             "population.represents": 1,
@@ -72,7 +80,7 @@ def cache_key(loaded: Any, pilot: Any) -> str:
     """Return the key of a pilot: what it is made of, and the code that makes it."""
     digest = hashlib.sha256()
     model = pilot.model.model_dump(
-        mode="json", exclude={"placement", "record", "title", "question"}
+        mode="json", exclude={"placement", "record", "title", "question", "scenario"}
     )
     represents = loaded.model.population.represents or loaded.model.population.subscribers
     digest.update(json.dumps([model, represents], sort_keys=True).encode())
@@ -100,12 +108,28 @@ def equilibrium(
     path = cache_dir() / f"pilot-{cache_key(loaded, pilot)}.npz"
     if path.is_file():
         try:
-            return _read(path)
+            return _renamed(_read(path), pilot, loaded)
         except (OSError, ValueError, KeyError):
             path.unlink(missing_ok=True)
     donors = run_pilot(pilot, geo, hosts=hosts, done=done)
     _write(path, donors)
-    return donors
+    return _renamed(donors, pilot, loaded)
+
+
+def _renamed(donors: Donors, pilot: Any, loaded: Any) -> Donors:
+    """Return donors whose remembered use cases have the numbers that the scenario gives them.
+
+    A use case that the scenario does not know is forgotten as a contact that names none.
+    """
+    before, now = list(pilot.catalogue.offers), list(loaded.catalogue.offers)
+    if before == now:
+        return donors
+    number = np.full(256, NO_CASE, np.uint8)
+    for i, name in enumerate(before):
+        if name in now:
+            number[i] = now.index(name)
+    recent = number[donors.rtm["recent_case"]]
+    return dataclasses.replace(donors, rtm={**donors.rtm, "recent_case": recent})
 
 
 def run_pilot(

@@ -58,6 +58,11 @@ class PopulationParams(Params):
     donor_days: int = Field(
         default=42, ge=0, le=365, description="length of that pilot, days; 0: no pilot"
     )
+    pilot: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="sections that the pilot takes instead of the scenario's own, such as `rtm` or "
+        "`catalog`: the world before the start; `twin compare` lets B start from the world of A",
+    )
 
 
 class MoneyParams(Params):
@@ -147,6 +152,11 @@ class RecordParams(Params):
     )
     digest_stride: int = Field(
         default=0, ge=0, description="per tick, digest one line in so many; 0: about 4,000 lines"
+    )
+    line_digests: bool = Field(
+        default=False,
+        description="write `lines.parquet`: digest, margin and segment of every line at the end, "
+        "so that `twin compare` can say whose day changed",
     )
 
 

@@ -39,6 +39,12 @@ FIXED_BYTES = 600 << 20
 
 def check_fits(scenario: Any) -> None:
     """Refuse a population whose state cannot fit into the memory that is free, before building."""
+    if scenario.record.line_digests and scenario.placement.runtime == "ray":
+        raise ScenarioError(
+            "lines can be told apart only where their state is in this process",
+            path="record.line_digests", found="placement.runtime ray",
+            expected="placement.runtime embedded: the numbers are the same",
+        )  # fmt: skip
     lines = scenario.population.subscribers + n_joining(scenario)
     free = psutil.virtual_memory().available
     line_bytes = LINE_BYTES + (len(scenario.placement.groups) - 1) * PROFILE_BYTES

@@ -22,6 +22,7 @@ from actors.books import CHECKS
 from actors.metrics import ALL_METRICS
 from scenarios.equilibrium import equilibrium
 from scenarios.folders import Run, finished, open_folder, run_name
+from scenarios.lines import line_table
 from scenarios.outputs import decode_map, geography_tables, recorded_tables, run_context
 from scenarios.placing import check_fits, make_runtime, timeline_entries
 from scenarios.recovery import Recovery
@@ -319,6 +320,8 @@ class _Job:
         recorder.finish()
         if self.scenario.record.tape:
             seal(folder.path / TAPE)
+        if self.scenario.record.line_digests:
+            recorder.write_table("lines", line_table(world, runtime))
         assert self.saver is not None
         kpis = run_context(world, self.loaded, recorder, runtime.ledger(), self.saver.opening)
         folder.write_json("kpis.json", kpis)

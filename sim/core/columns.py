@@ -11,7 +11,7 @@ import functools
 import hashlib
 import mmap
 from collections import namedtuple
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,6 +174,24 @@ class Columns:
         rows : which rows these are
         """
         total = 0
+        for code, lane in self._lanes(rows):
+            total += int(_digest(code, keys, lane))
+        return total & 0xFFFFFFFFFFFFFFFF
+
+    def add_digests(self, out: np.ndarray, rows: np.ndarray, keys: np.ndarray) -> None:
+        """Add the hashes of each row to its line: their sum over all lines is `digest(keys)`.
+
+        Parameters
+        ----------
+        out : (n_lines,) uint64, mutated modulo 2**64
+        rows : (n,) int64, place in `out` of the line of each row; repeats allowed
+        keys : (n,) int64, global key of each row
+        """
+        for code, lane in self._lanes(slice(None)):
+            _add_digests(code, keys, lane, rows, out)
+
+    def _lanes(self, rows: slice) -> Iterator[tuple[np.uint64, np.ndarray]]:
+        """Give the code and the integers of every lasting lane, of the wanted rows."""
         for f in self.schema.fields:
             if f.transient:
                 continue
@@ -184,12 +202,16 @@ class Columns:
                 else [(f"{f.name}:{label}", array[:, j]) for j, label in enumerate(f.labels)]
             )
             for name, lane in lanes:
-                code = np.uint64(name_id(f"{self.schema.name}.{name}"))
                 values = lane[rows]
                 if f.named and self.ids is not None:
                     values = self.ids[values]
-                total += int(_digest(code, keys, _as_int(values)))
-        return total & 0xFFFFFFFFFFFFFFFF
+                yield np.uint64(name_id(f"{self.schema.name}.{name}")), _as_int(values)
+
+    @staticmethod
+    def row_keys(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the (n,) int64 keys of rows of a pool with a `sub` column, for their digest."""
+        time = rows["ts_ms"] if "ts_ms" in rows else rows["end_ms"]
+        return rows["sub"].astype(np.int64) * 4_000_000_007 + time
 
     def digest_rows(self, n: int, ids: np.ndarray) -> int:
         """Return the order-free digest of the first `n` rows of a pool with a `sub` column."""
@@ -197,8 +219,7 @@ class Columns:
         filled.ids = ids
         for name, array in filled.arrays.items():
             array[...] = self.arrays[name][:n]
-        time = filled.arrays["ts_ms"] if "ts_ms" in filled.arrays else filled.arrays["end_ms"]
-        return filled.digest(filled.arrays["sub"].astype(np.int64) * 4_000_000_007 + time)
+        return filled.digest(self.row_keys(filled.arrays))
 
 
 def _as_int(lane: np.ndarray) -> np.ndarray:
@@ -215,6 +236,16 @@ def _digest(code, keys, values):
         if value != 0:
             total += mix64(mix64(np.uint64(keys[i]) ^ salt) ^ np.uint64(value))
     return total
+
+
+@kernel
+def _add_digests(code, keys, values, rows, out):
+    """Add the hash of each row of one column to `out` at the row's line; zeros add nothing."""
+    salt = mix64(code)
+    for i in range(keys.shape[0]):
+        value = np.int64(values[i])
+        if value != 0:
+            out[rows[i]] += mix64(mix64(np.uint64(keys[i]) ^ salt) ^ np.uint64(value))
 
 
 class Block:
