@@ -22,6 +22,7 @@ from scenarios import (
     cli_new,
     cli_replay,
     cli_run,
+    cli_serve,
     cli_watch,
 )
 
@@ -56,6 +57,7 @@ cli_new.register(app)
 cli_dashboard.register(app)
 cli_watch.register(app)
 cli_bench.register(app)
+cli_serve.register(app)
 
 
 def main() -> None:
