@@ -57,8 +57,12 @@ class Server:
         method: str = "POST",
         token: str | None = TOKEN,
         headers: dict[str, str] | None = None,
+        patient: bool = True,
     ) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers and body of an answer; a body that is no bytes is sent as JSON."""
+        """Return status, headers and body of an answer; a body that is no bytes is sent as JSON.
+
+        A patient client asks again where it is told to: on a busy machine a server may be late.
+        """
         sent = {} if token is None else {"Authorization": f"Bearer {token}"}
         if not isinstance(body, bytes) and body is not None:
             body = json.dumps(body).encode()
@@ -67,9 +71,16 @@ class Server:
         try:
             connection.request(method, path, body=body, headers={**sent, **(headers or {})})
             answer = connection.getresponse()
-            return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
+            told = {k.lower(): v for k, v in answer.headers.items()}
+            found = answer.status, told, answer.read()
         finally:
             connection.close()
+        if found[0] == 503 and patient:
+            time.sleep(float(told["retry-after"]))
+            return self.ask(
+                path, body, method=method, token=token, headers={**sent, **(headers or {})}
+            )
+        return found
 
     def offers(self, line: int, **more: Any) -> tuple[int, Any]:
         """Return status and answer of a request for offers for a line."""

@@ -28,7 +28,7 @@ from actors.rtm.state import APP, CONSENT, EXPERIMENT, HIT, NO_CASE, Q_JOINED, R
 from scenarios.serve.journal import RANKS_MAX, Journal, read, sealed
 from scenarios.serve.state import Serving
 from sim.core.columns import Columns
-from sim.core.kernel import kernel
+from sim.core.kernel import compiled_for, kernel
 
 QUERIES = ("offers", "profile", "groups")
 """The three kinds of query of S3.7: content on request, the client and his history, his groups."""
@@ -85,6 +85,9 @@ class Engine:
         self._slots = [(self._ranked[:k], self._scores[:k]) for k in range(RANKS_MAX + 1)]
         self._hit["trigger"][0] = serving.rule
         self._shift = serving.tables.region_shift_q
+        self._answer = compiled_for(
+            answer, self._p, self._s, serving.tables, *self._rest, *self._slots[1]
+        )
 
     def restore(self, records: np.ndarray) -> None:
         """Bring the state up to a journal: every contact of it, and its newest keys."""
@@ -120,7 +123,7 @@ class Engine:
             self._hit["sub"][0] = row
             self._hit["ts_ms"][0] = ts_ms
             ranked, scores = self._slots[limit]
-            n, n_eligible, n_allowed = answer(
+            n, n_eligible, n_allowed = self._answer(
                 self._p, self._s, serving.tables, *self._rest, ranked, scores
             )
             reason = int(self._log["reason"][0])
