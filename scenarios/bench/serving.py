@@ -64,6 +64,7 @@ def widened(serving: Any, n: int) -> Any:
     tables, rule = inbound_tables(rules, n)
     # The state of a run has one byte for a use case.
     serving.state.arrays["recent_case"] = serving.state["recent_case"].astype(np.uint16)
+    serving.state.__dict__.pop("view", None)  # it is made once
     offers = tuple((f"{serving.offers[k][0]}_{i}", "", "") for i, k in enumerate(source))
     labels = {
         name: tuple(map(str, range(n if name == "use_case" else 64)))

@@ -6,6 +6,7 @@ decision is asked for, nor keep anything latent: of a built world only the engin
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -29,6 +30,8 @@ from sim.core.errors import ScenarioError
 from sim.core.metrics import new_tally
 from sim.core.partition import Partition
 from sim.runtime import checkpoint
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,17 +115,11 @@ def build_serving(
     geo = load_geography(loaded)
     donors = equilibrium(loaded, geo, hosts=os.cpu_count() or 1)
     world = build_world(loaded, geo, donors=donors, sampled=np.zeros(0, np.int64))
-    saved = None if run is None else _saved(run, loaded)
     profile, state = _columns(world)
     tick, enabled = -1, world.rtm.enabled
-    if saved is not None:
-        tick, parts, _, _ = saved
-        for part in parts:
-            first, last = int(part["first"]), int(part["last"])
-            kept = part["roles"]["rtm"]
-            enabled = bool(kept["enabled"])
-            for name, array in kept["state"].items():
-                state[name][first:last] = array
+    if run is not None:
+        told("reading the checkpoint")
+        tick, enabled = _take_checkpoint(run, loaded, state)
     _stand_in(profile, state)
     tables, rule = inbound_tables(world.rtm.tables, world.rtm.n_cases)
     # What `decide` counts by rule and by channel has one more row than in a run.
@@ -145,7 +142,13 @@ def build_serving(
     )  # fmt: skip
 
 
-def _saved(run: Path, loaded: Any) -> Any:
+def _take_checkpoint(run: Path, loaded: Any, state: Columns) -> tuple[int, bool]:
+    """Put the engine's columns of the newest checkpoint into a state.
+
+    Returns
+    -------
+    tick, enabled : after which tick it was taken, and whether the engine was on
+    """
     folder = run / "checkpoints"
     if not any(folder.glob("tick-*")):
         raise ScenarioError(
@@ -154,7 +157,21 @@ def _saved(run: Path, loaded: Any) -> Any:
             expected="a run that was stopped (--stop-at 18:00), or one with "
             "--set placement.checkpoint_s=60",
         )  # fmt: skip
-    return checkpoint.load(folder, run=identity_of(loaded))
+    on: list[bool] = []
+
+    def take(saved: checkpoint.Saved) -> None:
+        for part in saved.lines:
+            # The roles of a range of lines may lie in several files.
+            kept = saved.read(part)["roles"].get("rtm")
+            if kept is not None:
+                on.append(bool(kept["enabled"]))
+                for name, array in kept["state"].items():
+                    state[name][part.first : part.last] = array
+
+    saved, warnings = checkpoint.restore(folder, run=identity_of(loaded), apply=take)
+    for warning in warnings:
+        LOG.warning(warning)
+    return saved.tick, on[-1]
 
 
 def _columns(world: World) -> tuple[Columns, Columns]:

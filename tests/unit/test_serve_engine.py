@@ -295,11 +295,13 @@ def test_a_checkpoint_of_a_run_is_a_state_to_serve_from(tmp_path: Path) -> None:
     assert serving.clock.now_ms() >= 10 * 3_600_000
     from scenarios.saving import identity_of
 
-    _, parts, _, _ = checkpoint.load(part / "checkpoints", run=identity_of(loaded))
-    for saved in parts:
-        rows = slice(int(saved["first"]), int(saved["last"]))
-        for name, array in saved["roles"]["rtm"]["state"].items():
-            assert (serving.state[name][rows] == array).all(), name
+    def compare(saved: checkpoint.Saved) -> None:
+        for lines in saved.lines:
+            kept = saved.read(lines)["roles"]["rtm"]["state"]
+            for name, array in kept.items():
+                assert (serving.state[name][lines.first : lines.last] == array).all(), name
+
+    checkpoint.restore(part / "checkpoints", run=identity_of(loaded), apply=compare)
     assert (serving.state["seen_s"] != build_serving(loaded).state["seen_s"]).any()
     with pytest.raises(ScenarioError, match="another run"):
         build_serving(loaded.with_(seed=2), run=part)
