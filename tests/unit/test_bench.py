@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scenarios import cli
-from scenarios.bench import measures, peers, rows, session, table
+from scenarios.bench import measures, peers, rows, serving, session, table
 from scenarios.bench.loops import make_world, span
 from scenarios.bench.rows import GROUPS, Options
 from scenarios.bench.table import Measured, Row, Target
@@ -167,7 +167,9 @@ def test_rows_are_chosen_by_their_names_and_a_misspelt_one_is_named() -> None:
         rows.chosen(("grwth",))
     for group in GROUPS:
         module, name = group.function.split(":")
-        assert callable(getattr({"measures": measures, "peers": peers}[module], name))
+        assert callable(
+            getattr({"measures": measures, "peers": peers, "serving": serving}[module], name)
+        )
 
 
 def test_a_peer_is_heard_among_the_warnings_of_its_daemons() -> None:
