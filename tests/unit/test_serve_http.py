@@ -17,6 +17,7 @@ import pytest
 
 from scenarios.serve import journal
 from scenarios.serve.load import run_load
+from scenarios.serve.server import Options, listen
 from tests.serving import LINES, TOKEN, Server, serving, wait_for
 
 pytestmark = pytest.mark.slow
@@ -273,6 +274,12 @@ def test_the_server_listens_on_this_machine_alone(server: Server) -> None:
         for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN
     ]  # fmt: skip
     assert found == ["127.0.0.1"]
+
+
+def test_answers_do_not_wait_for_an_acknowledgement() -> None:
+    """The socket names its protocol: only then does asyncio turn off Nagle's algorithm."""
+    with listen(Options(port=0)) as sock:
+        assert sock.proto == socket.IPPROTO_TCP
 
 
 def test_three_kinds_of_query_are_answered(server: Server) -> None:
