@@ -23,6 +23,7 @@ from scenarios import (
     cli_new,
     cli_replay,
     cli_run,
+    cli_serve,
     cli_watch,
 )
 
@@ -58,6 +59,7 @@ cli_dashboard.register(app)
 cli_watch.register(app)
 cli_bench.register(app)
 cli_compare.register(app)
+cli_serve.register(app)
 
 
 def main() -> None:

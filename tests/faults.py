@@ -37,6 +37,7 @@ ROWS = {
     "C10": "a checkpoint of another version",
     "C11": "temporary folder fills",
     "D2": "the scenario cannot fit",
+    "D7": "a server at three times its rate",
     "E1": "recorded rows twice",
     "E2": "one id with two contents",
     "E3": "out of order within the bound",
@@ -86,11 +87,21 @@ ROWS = {
     "I7": "fence too small, too large",
     "I8": "too many corners or hexes",
     "I9": "wrong cells",
+    "K1": "no token, a wrong token, the token in the address",
+    "K2": "a large body",
+    "K3": "wrong JSON",
+    "K4": "hostile XML",
+    "K5": "the XML of a service, and what is wrong with it",
+    "K6": "a slow client",
+    "K7": "a request twice",
+    "K8": "an unknown customer",
+    "K9": "the engine of a server dies",
+    "K10": "looking around",
 }
 """Row -> what goes wrong.
 
 Letters: A hosts and nodes, B driver and signals, C our own files, D limits, E recorded events, F
-files of others, G scenarios, H numbers and the ledger, I geography.
+files of others, G scenarios, H numbers and the ledger, I geography, K the inbound API.
 """
 
 

@@ -360,17 +360,6 @@ def national(options: Options) -> list[Measured]:
     ]  # fmt: skip
 
 
-def decision(_: Options) -> list[Measured]:
-    """Tell that decisions are taken in batches only: there is no single one to time."""
-    return [Measured("decision", reason="there is no single decision outside a tick yet")]
-
-
-def serve(_: Options) -> list[Measured]:
-    """Tell that there is no server to load."""
-    reason = "`twin serve` is not a command yet"
-    return [Measured(name, reason=reason) for name in ("serve_rate", "serve_p99")]
-
-
 def replay(options: Options) -> list[Measured]:
     """Measure a made-up recording of a day: read from CSV, sorted, bound to lines and lived."""
     from scenarios.bench.recording import run_replay

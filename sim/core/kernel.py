@@ -144,6 +144,16 @@ def hot(function: Callable[..., Any]) -> Any:
     return kernel(function, cache=False, inline=True)
 
 
+def compiled_for(dispatcher: Any, *arguments: Any) -> Callable[..., Any]:
+    """Return the compiled form of a kernel for the types of these arguments, to be called directly.
+
+    A call of a kernel first finds out the type of every array of every namedtuple, about 0.1 us
+    for each: half the time of a kernel that runs for microseconds.  Nothing checks the types of
+    later calls: pass the same arguments, or others made like them.
+    """
+    return dispatcher.compile(tuple(dispatcher.typeof_pyval(value) for value in arguments))
+
+
 def counts_references(dispatcher: Any) -> bool:
     """Return whether any compiled version of a kernel counts references.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scenarios import cli
-from scenarios.bench import measures, peers, rows, session, table
+from scenarios.bench import measures, peers, rows, serving, session, table
 from scenarios.bench.loops import make_world, span
 from scenarios.bench.rows import GROUPS, Options
 from scenarios.bench.table import Measured, Row, Target
@@ -150,10 +150,12 @@ def test_a_national_day_is_read_from_its_manifest_and_never_assumed(tmp_path: Pa
 def test_a_group_that_fails_is_told_and_the_benchmark_goes_on() -> None:
     """A measurement of another name ends its process; its rows carry the last line of the trace."""
     broken = rows.Group("x", "measures:nothing_of_that_name", (MOST,))
-    told = session.run([broken, next(g for g in GROUPS if g.name == "serve")], Options(quick=True))
+    told = session.run(
+        [broken, next(g for g in GROUPS if g.name == "national")], Options(quick=True)
+    )
     first, *rest = told["rows"]
     assert first["verdict"] == "not measured" and "no such measurement" in first["reason"]
-    assert len(rest) == 2 and all(row["reason"] for row in rest)
+    assert len(rest) == 3 and all(row["reason"] for row in rest)
 
 
 def test_rows_are_chosen_by_their_names_and_a_misspelt_one_is_named() -> None:
@@ -165,7 +167,9 @@ def test_rows_are_chosen_by_their_names_and_a_misspelt_one_is_named() -> None:
         rows.chosen(("grwth",))
     for group in GROUPS:
         module, name = group.function.split(":")
-        assert callable(getattr({"measures": measures, "peers": peers}[module], name))
+        assert callable(
+            getattr({"measures": measures, "peers": peers, "serving": serving}[module], name)
+        )
 
 
 def test_a_peer_is_heard_among_the_warnings_of_its_daemons() -> None:

@@ -83,7 +83,7 @@ def test_nothing_heavy_is_imported_with_the_command_line():
         assert command in done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "report", "explain", "check", "list", "bench"])
+@pytest.mark.parametrize("command", ["run", "report", "explain", "check", "list", "bench", "serve"])
 def test_each_command_has_help_with_a_worked_example(command: str, capsys):
     """`--help` tells what the command does and shows one example."""
     assert cli.run_cli([command, "--help"]) == 0

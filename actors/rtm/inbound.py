@@ -1,0 +1,135 @@
+"""Inbound decisions: a person asks, and the engine answers with offers for the agent's screen.
+
+An inbound request is a hit of one more rule that opens every use case; `decide` itself, with its
+eligibility, policy, arbitration and holdout, decides on it.  This module owns what differs (no
+quiet hours, the channel of the asker) as tables, and the ranking of what policy allowed.  It must
+not know how a request travels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from actors import messages as m
+from actors.rtm.decide import decide, eligible, held_out, priority, switched_off
+from sim.core import rng
+from sim.core.kernel import kernel
+
+RULE = "inbound"
+"""Label of the rule, beside those of the triggers."""
+
+
+def inbound_tables(tables: Any, n_cases: int) -> tuple[Any, int]:
+    """Return the tables of a run with the inbound rule added, and the index of that rule.
+
+    Parameters
+    ----------
+    tables : `RtmTables` of the run; not changed
+    n_cases : use cases of the run
+    """
+    n_rules = len(tables.rule_start) - 1
+    bound = np.asarray(tables.rule_cases[: int(tables.rule_start[-1])], np.int64)
+    cases = np.concatenate([bound, np.arange(n_cases, dtype=np.int64)])
+    channel = len(tables.channel_needs_app)
+    return tables._replace(
+        rule_id=np.append(tables.rule_id[:n_rules], np.uint32(rng.name_id("rule:" + RULE))),
+        rule_start=np.append(tables.rule_start, np.int64(len(cases))),
+        rule_cases=cases if len(cases) else np.zeros(1, np.int64),
+        # Whoever asks is awake, and is told by the one whom he asked: no quiet hours, and a
+        # channel of its own that reaches everybody and costs no message.
+        quiet_from_q=0,
+        quiet_to_q=0,
+        case_channels=np.full((max(n_cases, 1), 1), channel, np.int64),
+        channel_needs_app=np.append(tables.channel_needs_app, np.int64(0)),
+        channel_cost_minor=np.append(tables.channel_cost_minor, np.int64(0)),
+    ), n_rules
+
+
+@kernel
+def rank(p, t, i, sub, rule, quarter, reasons, winner, ranked, scores):
+    """Rank what policy allowed by the priority of arbitration, the winner first.
+
+    Parameters
+    ----------
+    reasons : (n_cases,) uint8, left by `decide` for the rule
+    winner : the use case that won and is not withheld
+    ranked, scores : (k,) int64, written: the best k use cases and their priorities
+
+    Returns
+    -------
+    n : entries written; a use case that is withheld from the line is not among them
+    """
+    n = 0
+    room = ranked.shape[0]
+    for j in range(t.rule_start[rule], t.rule_start[rule + 1]):
+        case = np.int64(t.rule_cases[j])
+        if case != winner and reasons[case] != m.LOST_ARBITRATION:
+            continue
+        score = np.int64(priority(p, t, i, case, quarter))
+        at = n
+        while at > 0 and (
+            score > scores[at - 1]
+            or (score == scores[at - 1] and t.case_id[case] < t.case_id[ranked[at - 1]])
+        ):
+            at -= 1
+        if at >= room:
+            continue
+        if case != winner and (switched_off(t, sub, case) or held_out(t, sub, case)):
+            continue
+        for k in range(min(n, room - 1), at, -1):
+            ranked[k] = ranked[k - 1]
+            scores[k] = scores[k - 1]
+        ranked[at] = case
+        scores[at] = score
+        n = min(n + 1, room)
+    return n
+
+
+@kernel
+def answer(p, s, t, hits, reasons, intents, ex, log, c, ranked, scores):
+    """Decide on one inbound hit of a population that begins at line 0, and rank the offers.
+
+    Parameters
+    ----------
+    hits : `Hit` columns; row 0 holds the line, the moment and the inbound rule
+    reasons : (n_cases,) uint8 scratch
+    intents, ex, log : columns with room for one row, written by `decide`
+    ranked, scores : (k,) int64, written
+
+    Returns
+    -------
+    n, n_eligible, n_allowed : offers ranked (0: nothing won, or the winner is withheld), and of
+        the candidates those that were eligible and allowed
+    """
+    # A horizon is closed by the ticks of a run; here none passes, and none is kept.
+    decide(p, s, t, 0, hits, 1, reasons, intents, 0, ex, 0, log, c)
+    rule = np.int64(hits.trigger[0])
+    n_eligible = 0
+    n_allowed = 0
+    for j in range(t.rule_start[rule], t.rule_start[rule + 1]):
+        reason = reasons[t.rule_cases[j]]
+        n_eligible += reason != m.NOT_ELIGIBLE
+        n_allowed += reason == m.INTENDED or reason >= m.LOST_ARBITRATION
+    if log.reason[0] != m.INTENDED:
+        return 0, n_eligible, n_allowed
+    sub = np.int64(hits.sub[0])
+    quarters = hits.ts_ms[0] // 900_000 + t.region_shift_q[p.region[sub]] + t.start_quarter
+    n = rank(
+        p, t, sub, sub, rule, quarters % 96, reasons, np.int64(log.use_case[0]), ranked, scores
+    )
+    return n, n_eligible, n_allowed
+
+
+@kernel
+def groups_of(p, s, t, sub, ts_ms, member):
+    """Mark the use cases to whose audience a line of a population from line 0 belongs.
+
+    Parameters
+    ----------
+    member : (n_cases,) uint8, written: 1 where it belongs
+    """
+    quarters = ts_ms // 900_000 + t.region_shift_q[p.region[sub]] + t.start_quarter
+    for case in range(member.shape[0]):
+        member[case] = eligible(p, s, t, sub, case, quarters // 96)
