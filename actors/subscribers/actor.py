@@ -179,6 +179,8 @@ class SubscriberActor:
             self.load,
             self._counters,
         )
+        if part.last == part.first:
+            raise LimitError(f"a slice of {out.capacity} rows has no room for one line's rows")
         if self._replays:
             low, high = np.searchsorted(
                 self._recorded["sub"],

@@ -290,8 +290,9 @@ def generate(
     n_lines = s.home.shape[0]
     epoch_0 = start_ms // 900_000
     n_epochs = (end_ms - 1) // 900_000 - epoch_0 + 1
-    chunk = max(CHUNK // n_epochs, 1)
-    room = chunk * (n_epochs * t.counts.shape[1] + EXTRAS)
+    line_room = n_epochs * t.counts.shape[1] + EXTRAS
+    chunk = max(min(CHUNK // n_epochs, capacity // line_room), 1)
+    room = chunk * line_room
     i = first
     while i < n_lines and n + room <= capacity:
         size = min(chunk, n_lines - i)
