@@ -91,7 +91,7 @@ def caused(n, *, at_ms=HOUR_MS, reason=m.BILL_SHOCK):
 
 def test_the_books_of_calls_balance_on_every_tick():
     """Calls = answered + abandoned + turned away + waiting, with retries and a full house."""
-    run = Run(centre(params(agents_scale=0.7, lines_max=30))).to(6)
+    run = Run(centre(params(agents_scale=0.7, lines_max=12))).to(6)
     k = run.kpis
     assert k["calls"] == k["answered"] + k["abandoned"] + k["turned_away"] + k["waiting"]
     for name in ("abandoned", "turned_away", "retries", "called_back"):
@@ -118,7 +118,7 @@ def test_rows_may_come_in_any_order():
 
 def test_a_centre_goes_on_from_its_rows():
     """Saved in the middle of a queue and restored: the same end as without a break."""
-    p = params(agents_scale=0.7)
+    p = params(agents_scale=0.5)
     whole = Run(centre(p)).to(5)
     first = Run(centre(p)).to(2)
     assert first.actor.ledger()["calls_waiting"] > 0
