@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from scenarios.validation_cases import calculators, calculators_more, schedules, simulations
+from scenarios.validation_cases import (
+    calculators,
+    calculators_more,
+    schedules,
+    simulations,
+    simulations_more,
+)
 from scenarios.validation_cases.registry import (
     FORMULAS,
     SCHEDULES,
@@ -29,7 +35,7 @@ from sim.queueing.erlang import Unstable
 ROUND = 24
 """Replications between two looks at the intervals."""
 ROUNDS_MAX = 6
-MODELS = (calculators, calculators_more, schedules, simulations)
+MODELS = (calculators, calculators_more, schedules, simulations, simulations_more)
 """Modules whose import fills the registry."""
 
 Told = Callable[[int, int], None]

@@ -117,3 +117,33 @@ def serve_classes(arrival, service, klass, queue, head, tail, free, start):
             tail[k] = i
             waiting += 1
         i += 1
+
+
+@kernel
+def serve_shortest(arrival, service, coin, ends, wait):
+    """Let each arrival join the shorter of two queues, each with a server of its own.
+
+    Parameters
+    ----------
+    arrival : (n,) int64, rising
+    coin : (n,) uint8, 1 for the second queue where both hold as many
+    ends : (2, n) int64 scratch, ends of service in each queue
+    wait : (n,) int64, written
+    """
+    gone0, gone1, came0, came1 = 0, 0, 0, 0
+    for i in range(arrival.shape[0]):
+        now = arrival[i]
+        while gone0 < came0 and ends[0, gone0] <= now:
+            gone0 += 1
+        while gone1 < came1 and ends[1, gone1] <= now:
+            gone1 += 1
+        first, second = came0 - gone0, came1 - gone1
+        if second < first or (first == second and coin[i] == 1):
+            begin = now if second == 0 else ends[1, came1 - 1]
+            ends[1, came1] = begin + service[i]
+            came1 += 1
+        else:
+            begin = now if first == 0 else ends[0, came0 - 1]
+            ends[0, came0] = begin + service[i]
+            came0 += 1
+        wait[i] = begin - now
