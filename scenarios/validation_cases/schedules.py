@@ -20,8 +20,8 @@ from sim.queueing.processes import (
     Group,
     Job,
     Station,
-    slotted,
 )
+from sim.queueing.slots import slotted
 
 UNIT = 1_000_000
 """Clock units in one unit of a case."""

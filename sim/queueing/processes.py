@@ -180,6 +180,7 @@ class Station:
         self.queues: list[list[tuple[int, int, int]]] = [[] for _ in range(self.n_skills)]
         self.waiting: dict[int, Job] = {}
         self.coming: dict[int, Job] = {}
+        self.n_waiting = [0] * self.n_skills
         self.n_serving = 0
 
     @property
@@ -230,22 +231,21 @@ class Station:
             self._begin(job, group)
         else:
             if self.on_wait is not None:
-                self.on_wait(job, len(self.queues[job.skill]))
+                self.on_wait(job, self.n_waiting[job.skill])
             self._wait(job)
 
     def _wait(self, job: Job) -> None:
         job.phase = WAITING
         self.waiting[job.key] = job
+        self.n_waiting[job.skill] += 1
         heapq.heappush(self.queues[job.skill], (job.priority, job.place, job.key))
         if job.patience != NEVER and job.started < 0:
-            self._plan_leaving(job)
-
-    def _plan_leaving(self, job: Job) -> None:
-        self._at(job.since + job.patience, _HANG_UP, job.key, lambda _: self._hang_up(job))
+            self._at(job.since + job.patience, _HANG_UP, job.key, lambda _: self._hang_up(job))
 
     def _hang_up(self, job: Job) -> None:
         if self.waiting.get(job.key) is job and job.started < 0:
             del self.waiting[job.key]
+            self.n_waiting[job.skill] -= 1
             self.on_end(job, HUNG_UP, self.now)
 
     def _idle_for(self, skill: int) -> int | None:
@@ -320,18 +320,24 @@ class Station:
                 return
             self._begin(job, g)
 
+    def _still_waits(self, entry: tuple[int, int, int]) -> bool:
+        """Return whether an entry is of now: a caller who came again has another place."""
+        job = self.waiting.get(entry[2])
+        return job is not None and job.place == entry[1]
+
     def _next_for(self, skills: Sequence[int]) -> Job | None:
         best: tuple[int, int, int] | None = None
         where = -1
         for skill in skills:
             line = self.queues[skill]
-            while line and line[0][2] not in self.waiting:
+            while line and not self._still_waits(line[0]):
                 heapq.heappop(line)
             if line and (best is None or line[0] < best):
                 best, where = line[0], skill
         if best is None:
             return None
         heapq.heappop(self.queues[where])
+        self.n_waiting[where] -= 1
         return self.waiting.pop(best[2])
 
     # --- shifts -------------------------------------------------------------------------------
@@ -425,21 +431,3 @@ class Station:
 
 
 _COLUMNS = tuple(f.name for f in fields(Job) if f.name not in ("key", "tags"))
-
-
-def slotted(arrivals: Sequence[int], slots: Callable[[int], tuple[int, int]]) -> list[int]:
-    """Return the start of each service where services begin at slots only.
-
-    Parameters
-    ----------
-    arrivals : rising moments
-    slots : number of a slot -> (its moment, how many may begin)
-    """
-    starts: list[int] = []
-    slot, used = 0, 0
-    for arrival in arrivals:
-        while slots(slot)[0] < arrival or used >= slots(slot)[1]:
-            slot, used = slot + 1, 0
-        starts.append(slots(slot)[0])
-        used += 1
-    return starts

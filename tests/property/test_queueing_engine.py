@@ -117,3 +117,18 @@ def test_overload_is_told_and_not_a_number():
 
     with pytest.raises(Unstable):
         _ = Waiting(10.0, 1.0, 10).wait_mean
+
+
+def test_who_calls_again_has_lost_the_old_place():
+    """A caller who hung up and came back waits behind those who came in between."""
+    order: list = []
+    station = Station(
+        [Group((0,))], n_skills=1, on_end=lambda job, how, now: order.append((job.key, how, now))
+    )
+    station.offer(Job(1, 0, 100), 0)
+    station.offer(Job(2, 0, 10, patience=5), 1)
+    station.offer(Job(3, 0, 10), 7)
+    station.run(8)
+    station.offer(Job(2, 0, 10, patience=500), 9)
+    station.run(1000)
+    assert order == [(2, HUNG_UP, 6), (1, SERVED, 100), (3, SERVED, 110), (2, SERVED, 120)]
