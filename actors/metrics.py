@@ -33,6 +33,7 @@ SUBSCRIBER_METRICS = (
     Metric("fence_detections", ("fence",), "visits", "believed stays"),
     Metric("fence_true_detections", ("fence",), "visits", "believed stays of people really there"),
     Metric("fence_delay_s", ("fence",), "s", "true dwell until believed, summed over true ones"),
+    Metric("calls_made", ("call_reason",), "calls", "calls that an event has caused"),
     Metric("left", (), "lines", "lines that left for a rival (latent)"),
     Metric("fell_silent", (), "lines", "lines that began a long silence (latent)"),
     Metric("active_lines", ("hour_of_day",), "line-epochs", "epochs with at least one event"),
@@ -134,6 +135,7 @@ CELL_METRICS = (
 )
 
 CONTACT_CENTRE_METRICS = (
+    Metric("centre_caused", ("call_reason",), "calls", "calls that lines have made"),
     Metric("centre_calls", ("centre", "call_reason"), "calls", "calls that came, retries too"),
     Metric("centre_answered", ("centre",), "calls", "calls that an agent took"),
     Metric("centre_answered_20s", ("centre",), "calls", "of these, within 20 s"),

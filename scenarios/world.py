@@ -32,6 +32,7 @@ from actors.rtm.params import NEEDS, SEGMENTS
 from actors.rtm.tables import bind, dwell_seconds
 from actors.rtm.tables import compile_tables as rtm_tables
 from actors.subscribers.actor import SubscriberActor, SubscriberCounters, SubscriberWorld
+from actors.subscribers.calling import compile_calling
 from actors.subscribers.tables import activity_factors
 from actors.subscribers.tables import compile_tables as subscriber_tables
 from geo.geography import Geography
@@ -75,6 +76,7 @@ TOPOLOGY = Topology(
         Edge("rtm", "billing", "Credit", "feedback"),
         Edge("rtm", "subscribers", "Detection", "feedback"),
         Edge("rtm", "channels", "Intent", "gather"),
+        Edge("subscribers", "contact_centre", "Call", "gather"),
         Edge("channels", "subscribers", "Delivery", "scatter"),
         Edge("channels", "rtm", "Delivery", "scatter"),
         Edge("control", "subscribers", "Recorded", "scatter"),
@@ -296,7 +298,7 @@ def _plan(scenario: Any, geo: Geography, n_lines: int, sampled: np.ndarray | Non
         forward=(m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT),
         joined={"activity": ("Activity", "Rated"), "account_events": ("AccountEvent",)},
         feedback=(m.ACCOUNT_EVENT, m.CREDIT, m.DETECTION),
-        gather=(m.INTENT,),
+        gather=(m.INTENT, m.CALL),
         record={"decisions": "Decision", "truth": "Truth"},
         inbox_tables={
             "Delivery": "deliveries",
@@ -373,7 +375,16 @@ def build_world(
         labels=labels,
         clock=Clock(scenario.clock.tick_s * 1000, round(scenario.clock.days * DAY_MS), calendar),
         plan=_plan(scenario, geo, n_lines, sampled),
-        subscribers=SubscriberWorld(scenario.seed, sub_tables, labels, geo.n_cell, ids),
+        subscribers=SubscriberWorld(
+            scenario.seed,
+            sub_tables,
+            labels,
+            geo.n_cell,
+            ids,
+            calling=compile_calling(scenario.contact_centre.causes, seed=scenario.seed)
+            if scenario.contact_centre.enabled
+            else None,
+        ),
         billing=BillingWorld(
             billing_tables(scenario.billing, tariffs=tariffs, offers=offers, price_level=level),
             labels,

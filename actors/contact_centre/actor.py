@@ -76,6 +76,9 @@ class ContactCentreActor:
         self._outcomes = []
         if not self.enabled:
             return empty_rows(m.CALL_OUTCOME)
+        if len(calls["sub"]):
+            caused = np.bincount(calls["reason"], minlength=len(m.CALL_REASONS))
+            self._counters.centre_caused[:] += caused
         for job, at in self._arriving(tick, calls):
             self.station.offer(job, max(at, self.station.now))
         before = [(crew.busy_time, crew.duty_time) for crew in self.station.crews]

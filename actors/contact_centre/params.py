@@ -23,6 +23,24 @@ class CentreSite(Params):
     share: float = Field(gt=0, le=1e9, description="its share of the calls, in any unit")
 
 
+class CallCauses(Params):
+    """Which events of the twin make a line call: shares of the events, all assumptions."""
+
+    suspended: float = Field(default=0.10, ge=0, le=1, description="the line was suspended")
+    fee_failed: float = Field(default=0.02, ge=0, le=1, description="a fee could not be paid")
+    allowance_used: float = Field(
+        default=0.003, ge=0, le=1, description="the data allowance was used up"
+    )
+    confused: float = Field(
+        default=0.005, ge=0, le=1,
+        description="a marketing message was seen and no need for it was alive",
+    )  # fmt: skip
+    delay_median_min: float = Field(
+        default=10, gt=0, le=10_000, description="median time until the call, min"
+    )
+    delay_sigma: float = Field(default=1.0, ge=0, le=4, description="sigma of its log-normal law")
+
+
 class ContactCentreParams(Params):
     """The contact centre.
 
@@ -40,6 +58,7 @@ class ContactCentreParams(Params):
         min_length=1, max_length=50,
         description="centres; the largest takes 100,000 of 230,000 contacts a day (S1)",
     )  # fmt: skip
+    causes: CallCauses = CallCauses()
     calls_per_1000_day: float = Field(
         default=230_000 / 71_300, ge=0, le=1000,
         description="calls of 1,000 lines in a working day that no event of the twin causes (S1)",
