@@ -326,6 +326,26 @@ def load_geography(loaded: Any) -> Geography:
     )
 
 
+def _centre_tables(scenario: Any) -> Any:
+    """Return the tables of the contact centre, for all lines that the run stands for."""
+    lines = scenario.population.subscribers
+    return centre_tables(
+        scenario.contact_centre,
+        seed=scenario.seed,
+        start=scenario.clock.start,
+        days=scenario.clock.days,
+        weekly=scenario.clock.weekly,
+        lines=lines,
+        lines_real=max(scenario.population.represents, lines),
+    )
+
+
+def _calling(scenario: Any) -> Any:
+    """Return who calls, or None where nobody can."""
+    centre = scenario.contact_centre
+    return compile_calling(centre.causes, seed=scenario.seed) if centre.enabled else None
+
+
 def build_world(
     loaded: Any, geo: Geography, *, donors: Donors | None = None, sampled: np.ndarray | None = None
 ) -> World:
@@ -381,9 +401,7 @@ def build_world(
             labels,
             geo.n_cell,
             ids,
-            calling=compile_calling(scenario.contact_centre.causes, seed=scenario.seed)
-            if scenario.contact_centre.enabled
-            else None,
+            calling=_calling(scenario),
         ),
         billing=BillingWorld(
             billing_tables(scenario.billing, tariffs=tariffs, offers=offers, price_level=level),
@@ -415,15 +433,7 @@ def build_world(
             channels, seed=scenario.seed, scale=n_start / FULL_SCALE, price_level=level
         ),
         cell_tables=cell_tables(scenario.cells, geo, weight=weight, n_lines=n_start),
-        centre_tables=centre_tables(
-            scenario.contact_centre,
-            seed=scenario.seed,
-            start=scenario.clock.start,
-            days=scenario.clock.days,
-            weekly=scenario.clock.weekly,
-            lines=n_start,
-            lines_real=max(scenario.population.represents, n_start),
-        ),
+        centre_tables=_centre_tables(scenario),
         donors=donors,
         geo=geo,
     )
