@@ -55,6 +55,11 @@ CHECKS = (
     Stock("open horizons", "experiments_open", plus=("exp_opened",), minus=("exp_n",)),
     Stock("games", "quests_open", plus=("quests_joined",),
           minus=("quests_completed", "quests_lapsed")),
+    Equal("calls made = calls handed over", ("calls_made",), ("centre_caused",), lanes=True),
+    Stock("calls waiting", "calls_waiting", plus=("centre_calls",),
+          minus=("centre_answered", "centre_abandoned", "centre_turned_away")),
+    Stock("calls being answered", "calls_served", plus=("centre_answered",),
+          minus=("centre_ended",)),
     Equal("no message to a control line", ("control_contacts",)),
     Equal("no message past a cap", ("cap_breaches",)),
 )  # fmt: skip

@@ -85,6 +85,13 @@ REWARD, TRUST_CREDIT, GIFT, CANCEL = 0, 1, 2, 3
 STATUSES = ("delivered", "failed", "expired", "dropped")
 DELIVERED, FAILED, EXPIRED, DROPPED = 0, 1, 2, 3
 
+# --- `Call.reason`, `CallOutcome.result` ----------------------------------------------------------
+CALL_REASONS = ("inbound", "fault", "bill_shock", "no_service", "confused")
+INBOUND, FAULT, BILL_SHOCK, NO_SERVICE, CONFUSED = 0, 1, 2, 3, 4
+"""Why somebody calls; the first two have causes that the twin does not hold."""
+CALL_RESULTS = ("answered", "abandoned", "turned_away")
+CALL_ANSWERED, CALL_ABANDONED, CALL_TURNED_AWAY = 0, 1, 2
+
 # --- why a decision ended where it did, in the order of precedence --------------------------------
 REASONS = (
     "intended", "not_eligible", "inactive", "no_consent", "black_list", "universal_control",
@@ -259,8 +266,39 @@ REPLAYED = Schema(
     doc="tape to subscribers: rows of `REPLAYED_KINDS` that the same line had in a run of the twin",
 )
 
+CALL = Schema(
+    "Call",
+    (
+        _SUB,
+        _TS,
+        Field("reason", "u1", "code", "one of `CALL_REASONS`"),
+        Field("key", "u8", "hash", "key of the cause; no two calls of a run share one"),
+    ),
+    edge="gather",
+    doc="subscribers to the contact centre: a line calls because of something that happened",
+)
+
+CALL_OUTCOME = Schema(
+    "CallOutcome",
+    (
+        _SUB,
+        _TS,
+        Field("reason", "u1", "code", "one of `CALL_REASONS`"),
+        Field("result", "u1", "code", "one of `CALL_RESULTS`"),
+        Field("centre", "u1", "1", "which centre"),
+        Field("agent", "i2", "1", "group of agents that answered; -1 none"),
+        Field("wait_ms", "i8", "ms", "time in the queue"),
+        Field("attempt", "u1", "1", "tries of the caller before this one"),
+        Field("advised", "u1", "1", "1 if the agent voiced a suggestion"),
+        Field("useful", "u1", "1", "1 if the caller found it useful"),
+        Field("fits", "u1", "1", "1 if the caller said that it fits"),
+    ),
+    edge="scatter",
+    doc="the contact centre to subscribers: how a call ended; `ts_ms` is when",
+)
+
 SCHEMAS = (
-    RECORDED, REPLAYED,
+    RECORDED, REPLAYED, CALL, CALL_OUTCOME,
     ACTIVITY, RATED, ACCOUNT_EVENT, INTENT, DELIVERY, CREDIT, DETECTION, DECISION, TRUTH,
 )  # fmt: skip
 

@@ -33,6 +33,7 @@ SUBSCRIBER_METRICS = (
     Metric("fence_detections", ("fence",), "visits", "believed stays"),
     Metric("fence_true_detections", ("fence",), "visits", "believed stays of people really there"),
     Metric("fence_delay_s", ("fence",), "s", "true dwell until believed, summed over true ones"),
+    Metric("calls_made", ("call_reason",), "calls", "calls that an event has caused"),
     Metric("left", (), "lines", "lines that left for a rival (latent)"),
     Metric("fell_silent", (), "lines", "lines that began a long silence (latent)"),
     Metric("active_lines", ("hour_of_day",), "line-epochs", "epochs with at least one event"),
@@ -133,8 +134,28 @@ CELL_METRICS = (
     Metric("prb_util_q", (), "1/1000", "utilisation of cells", histogram=True),
 )
 
+CONTACT_CENTRE_METRICS = (
+    Metric("centre_caused", ("call_reason",), "calls", "calls that lines have made"),
+    Metric("centre_calls", ("centre", "call_reason"), "calls", "calls that came, retries too"),
+    Metric("centre_answered", ("centre",), "calls", "calls that an agent took"),
+    Metric("centre_answered_20s", ("centre",), "calls", "of these, within 20 s"),
+    Metric("centre_abandoned", ("centre",), "calls", "callers who hung up in the queue"),
+    Metric("centre_turned_away", ("centre",), "calls", "calls that found every line taken"),
+    Metric("centre_ended", ("centre",), "calls", "answered calls that are over"),
+    Metric("centre_retries", ("centre",), "calls", "of the calls, second and further tries"),
+    Metric("centre_called_back", ("centre",), "calls", "of the answered, called back"),
+    Metric("centre_wait_sum_ms", ("centre",), "ms", "wait of those who were answered"),
+    Metric("centre_wait_ms", ("centre",), "ms", "wait of those who were answered", histogram=True),
+    Metric("centre_busy_ms", ("centre",), "agent-ms", "time on calls"),
+    Metric("centre_duty_ms", ("centre",), "agent-ms", "time on duty, overtime included"),
+    Metric("centre_advised", (), "calls", "answered calls with a suggestion of the agent"),
+    Metric("centre_useful", (), "calls", "of these, found useful"),
+    Metric("centre_fits", (), "calls", "of these, said to fit"),
+)
+
 ALL_METRICS = (
     *SUBSCRIBER_METRICS, *BILLING_METRICS, *RTM_METRICS, *CHANNEL_METRICS, *CELL_METRICS,
+    *CONTACT_CENTRE_METRICS,
 )  # fmt: skip
 
 BUCKETS = ("data", "pack", "voice", "sms")

@@ -24,6 +24,7 @@ from scenarios import (
     cli_replay,
     cli_run,
     cli_serve,
+    cli_validate,
     cli_watch,
 )
 
@@ -60,6 +61,7 @@ cli_watch.register(app)
 cli_bench.register(app)
 cli_compare.register(app)
 cli_serve.register(app)
+cli_validate.register(app)
 
 
 def main() -> None:

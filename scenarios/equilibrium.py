@@ -68,6 +68,7 @@ def pilot_of(loaded: Any) -> Any:
             "timeline": [],
             "population.represents": 1,
             "rtm.withhold": [],
+            "contact_centre.enabled": False,
             "rtm.enabled": True,
             "placement.partitions": 0,
             "record.watch": [],

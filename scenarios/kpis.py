@@ -15,6 +15,7 @@ import numpy as np
 from actors.messages import REASONS
 from scenarios.estimates import Estimate, ratio, rounded, share
 from scenarios.kpis_cases import CaseInfo, experiments, use_cases
+from scenarios.kpis_centre import contact_centre
 from scenarios.kpis_flags import red_flags
 from sim.core.histogram import quantiles, share_below
 
@@ -114,7 +115,7 @@ def kpis(
         "latency_ms": _latency(t),
         "use_cases": cases,
         "channels": _channels(t, context),
-        "contact_centre": {"available": False},
+        "contact_centre": contact_centre(totals, labels),
         "quests": _quests(t),
         "geofences": _geofences(t),
         "experiments": trials,

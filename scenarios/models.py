@@ -12,6 +12,7 @@ from pydantic import Field
 
 from actors.billing.params import BillingParams
 from actors.cells.params import CellParams
+from actors.contact_centre.params import ContactCentreParams
 from actors.rtm.params import RtmParams
 from actors.subscribers.params import SubscriberParams
 from geo.params import GeoParams
@@ -193,6 +194,7 @@ class Scenario(Params):
     subscribers: SubscriberParams = SubscriberParams()
     cells: CellParams = CellParams()
     billing: BillingParams = BillingParams()
+    contact_centre: ContactCentreParams = ContactCentreParams()
     rtm: RtmParams = RtmParams()
     catalog: CatalogParams = CatalogParams()
     timeline: tuple[TimelineEntry, ...] = ()

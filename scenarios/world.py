@@ -23,6 +23,8 @@ from actors.cells.actor import CellActor
 from actors.cells.actor import compile_tables as cell_tables
 from actors.channels.actor import ChannelActor
 from actors.channels.actor import compile_tables as channel_tables
+from actors.contact_centre.actor import ContactCentreActor
+from actors.contact_centre.tables import compile_tables as centre_tables
 from actors.metrics import ARMS, BUCKETS, SUBSCRIBER_METRICS
 from actors.profile import ProfileTables
 from actors.rtm.actor import RtmActor, RtmWorld
@@ -30,10 +32,12 @@ from actors.rtm.params import NEEDS, SEGMENTS
 from actors.rtm.tables import bind, dwell_seconds
 from actors.rtm.tables import compile_tables as rtm_tables
 from actors.subscribers.actor import SubscriberActor, SubscriberCounters, SubscriberWorld
+from actors.subscribers.calling import compile_calling
 from actors.subscribers.tables import activity_factors
 from actors.subscribers.tables import compile_tables as subscriber_tables
 from geo.geography import Geography
 from geo.territory import build_geography
+from scenarios.global_roles import TwinGlobals
 from scenarios.population import (
     Donors,
     PopulationTables,
@@ -50,7 +54,6 @@ from sim.core.partition import Partition
 from sim.core.ticks import DAY_MS, Calendar
 from sim.core.topology import Edge, Topology, check_contracts
 from sim.runtime.coordinator import Clock
-from sim.runtime.globals import Command, GlobalResult
 from sim.runtime.host import HostPlan
 
 FULL_SCALE = 78_000_000
@@ -63,7 +66,7 @@ LINES_AT_ONCE = 1 << 18
 
 TOPOLOGY = Topology(
     roles=("subscribers", "billing", "rtm"),
-    global_roles=("cells", "channels"),
+    global_roles=("cells", "channels", "contact_centre"),
     edges=(
         Edge("subscribers", "billing", "Activity", "forward"),
         Edge("subscribers", "rtm", "Activity", "forward"),
@@ -73,6 +76,7 @@ TOPOLOGY = Topology(
         Edge("rtm", "billing", "Credit", "feedback"),
         Edge("rtm", "subscribers", "Detection", "feedback"),
         Edge("rtm", "channels", "Intent", "gather"),
+        Edge("subscribers", "contact_centre", "Call", "gather"),
         Edge("channels", "subscribers", "Delivery", "scatter"),
         Edge("channels", "rtm", "Delivery", "scatter"),
         Edge("control", "subscribers", "Recorded", "scatter"),
@@ -119,6 +123,7 @@ class World:
     population: PopulationTables
     channel_tables: Any
     cell_tables: Any
+    centre_tables: Any
     donors: Donors | None = None
     geo: Geography | None = None
 
@@ -172,53 +177,10 @@ class World:
         return TwinGlobals(
             CellActor(self.cell_tables, self.labels),
             ChannelActor(self.channel_tables, self.labels),
+            ContactCentreActor(
+                self.centre_tables, self.labels, enabled=self.scenario.contact_centre.enabled
+            ),
         )
-
-
-class TwinGlobals:
-    """The global roles of the twin: cells and channels."""
-
-    def __init__(self, cells: CellActor, channels: ChannelActor) -> None:
-        self.cells = cells
-        self.channels = channels
-
-    def arrays(self) -> dict[str, Any]:
-        """Return what cells offer now."""
-        return {"CellQuality": {k: v.copy() for k, v in self.cells.quality().items()}}
-
-    def on_tick(
-        self, tick: Any, load: np.ndarray, gathered: dict[str, Any], commands: Sequence[Command]
-    ) -> GlobalResult:
-        """Step cells and channels."""
-        hour = self.cells.on_tick(tick, load, commands)
-        deliveries = self.channels.on_tick(tick, gathered["Intent"], commands)
-        tables = {"quality": self.cells.quality_rows()}
-        if hour is not None:
-            tables["cells"] = hour
-        return GlobalResult(
-            {"Delivery": deliveries},
-            self.arrays(),
-            {**self.cells.tally(), **self.channels.tally()},
-            self.channels.ledger(),
-            tables,
-        )
-
-    def ledger(self) -> dict[str, int]:
-        """Return the messages that wait."""
-        return self.channels.ledger()
-
-    def digest(self) -> dict[str, int]:
-        """Return the digest of each global role."""
-        return {"Cells": self.cells.digest(), "Channels": self.channels.digest()}
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state of both."""
-        return {"cells": self.cells.snapshot(), "channels": self.channels.snapshot()}
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go back to a snapshot."""
-        self.cells.restore(saved["cells"])
-        self.channels.restore(saved["channels"])
 
 
 def make_labels(
@@ -231,6 +193,10 @@ def make_labels(
         "need": NEEDS,
         "use_case": tuple(catalogue.offers),
         "channel": tuple(catalogue.channels),
+        "centre": tuple(s.name for s in scenario.contact_centre.sites)
+        if scenario.contact_centre.enabled
+        else (),
+        "call_reason": m.CALL_REASONS,
         "fence": tuple(geo.fence_name),
         "trigger": tuple(rules),
         "reason": m.REASONS,
@@ -332,7 +298,7 @@ def _plan(scenario: Any, geo: Geography, n_lines: int, sampled: np.ndarray | Non
         forward=(m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT),
         joined={"activity": ("Activity", "Rated"), "account_events": ("AccountEvent",)},
         feedback=(m.ACCOUNT_EVENT, m.CREDIT, m.DETECTION),
-        gather=(m.INTENT,),
+        gather=(m.INTENT, m.CALL),
         record={"decisions": "Decision", "truth": "Truth"},
         inbox_tables={
             "Delivery": "deliveries",
@@ -358,6 +324,26 @@ def load_geography(loaded: Any) -> Geography:
         cache_dir=cache_dir(),
         base_dir=loaded.folder,
     )
+
+
+def _centre_tables(scenario: Any) -> Any:
+    """Return the tables of the contact centre, for all lines that the run stands for."""
+    lines = scenario.population.subscribers
+    return centre_tables(
+        scenario.contact_centre,
+        seed=scenario.seed,
+        start=scenario.clock.start,
+        days=scenario.clock.days,
+        weekly=scenario.clock.weekly,
+        lines=lines,
+        lines_real=max(scenario.population.represents, lines),
+    )
+
+
+def _calling(scenario: Any) -> Any:
+    """Return who calls, or None where nobody can."""
+    centre = scenario.contact_centre
+    return compile_calling(centre.causes, seed=scenario.seed) if centre.enabled else None
 
 
 def build_world(
@@ -409,7 +395,9 @@ def build_world(
         labels=labels,
         clock=Clock(scenario.clock.tick_s * 1000, round(scenario.clock.days * DAY_MS), calendar),
         plan=_plan(scenario, geo, n_lines, sampled),
-        subscribers=SubscriberWorld(scenario.seed, sub_tables, labels, geo.n_cell, ids),
+        subscribers=SubscriberWorld(
+            scenario.seed, sub_tables, labels, geo.n_cell, ids, calling=_calling(scenario)
+        ),
         billing=BillingWorld(
             billing_tables(scenario.billing, tariffs=tariffs, offers=offers, price_level=level),
             labels,
@@ -440,6 +428,7 @@ def build_world(
             channels, seed=scenario.seed, scale=n_start / FULL_SCALE, price_level=level
         ),
         cell_tables=cell_tables(scenario.cells, geo, weight=weight, n_lines=n_start),
+        centre_tables=_centre_tables(scenario),
         donors=donors,
         geo=geo,
     )

@@ -48,6 +48,10 @@ SLACK = {name: {"per_second": 1e6, "failure": 0.0} for name in ("sms", "push", "
 """Patches of the shipped channels: capacity that nobody can exhaust."""
 
 EVENTFUL = {
+    "contact_centre.calls_per_1000_day": 500,
+    "contact_centre.agents_scale": 0.4,
+    "contact_centre.causes.fee_failed": 1,
+    "contact_centre.causes.allowance_used": 0.2,
     "rtm.cap.contacts": 15,
     "rtm.quiet.from_h": 0,
     "rtm.quiet.to_h": 0,

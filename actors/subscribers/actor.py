@@ -16,6 +16,7 @@ from actors import messages as m
 from actors.metrics import SUBSCRIBER_METRICS
 from actors.subscribers.acts import EXTRAS
 from actors.subscribers.answers import hear_all, heed_account, score_visits, take_due
+from actors.subscribers.calling import CallingTables, who_calls
 from actors.subscribers.chunk import scratch
 from actors.subscribers.diary import count_lines, plan_day
 from actors.subscribers.live import generate
@@ -63,6 +64,7 @@ class SubscriberWorld:
     bound : (n,) int64 sorted lines that replay recorded subscribers
     bound_mask : bits of the kinds of rows that are recorded
     taped : every line replays what the same line did in another run (`Replayed`)
+    calling : who calls the contact centre; None: nobody
     """
 
     seed: int
@@ -73,6 +75,7 @@ class SubscriberWorld:
     bound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     bound_mask: int = 0
     taped: bool = False
+    calling: CallingTables | None = None
 
 
 def pool_capacity(n_lines: int) -> int:
@@ -91,7 +94,7 @@ class SubscriberActor:
         m.RECORDED,
         m.REPLAYED,
     )
-    produces: ClassVar[tuple[Schema, ...]] = (m.ACTIVITY, m.TRUTH)
+    produces: ClassVar[tuple[Schema, ...]] = (m.ACTIVITY, m.TRUTH, m.CALL)
 
     def __init__(
         self, world: SubscriberWorld, first: int, profile: Columns, state: Columns
@@ -110,6 +113,7 @@ class SubscriberActor:
         self._n_due = 0
         self._due_at = 0
         self._truth: Rows = empty_rows(m.TRUTH)
+        self._calls: Rows = empty_rows(m.CALL)
         self._extras = Block(m.ACTIVITY, EXTRAS)
         self._lanes = np.zeros(len(EVENT_KINDS), np.int64)
         self._quality: Any = None
@@ -135,6 +139,7 @@ class SubscriberActor:
         self._heed(inbox.rows.get("AccountEvent"))
         self._hear(inbox.rows.get("Delivery"), tick)
         self._score(inbox.rows.get("Detection"))
+        self._call(inbox.rows.get("AccountEvent"), tick)
         for epoch, regions in tick.dawns:
             weekday = int(tick.weekdays[int(np.argmax(regions)), epoch - tick.start_ms // 900_000])
             plan_day(
@@ -268,8 +273,8 @@ class SubscriberActor:
         out.n = weave(out.view, drawn, more, 0, end - drawn, False)
 
     def finish(self, tick: Tick) -> dict[str, Rows]:
-        """Return the truth of the messages heard in this tick."""
-        return {"Truth": self._truth}
+        """Return the truth of the messages heard in this tick, and the calls made."""
+        return {"Truth": self._truth, "Call": self._calls}
 
     def tally(self) -> Tally:
         """Return the counters; whoever runs the role resets them before a tick."""
@@ -343,6 +348,19 @@ class SubscriberActor:
             self._counters,
         )
         self._truth = {name: a[:made] for name, a in truth.arrays.items()}
+
+    def _call(self, account: Rows | None, tick: Tick) -> None:
+        """Let those call whom their account or a message has upset."""
+        self._calls = who_calls(
+            self.world.calling,
+            (self.columns["life"], self.profile["flags"], self.first),
+            self.world.tables.case_service,
+            account=account,
+            truth=self._truth,
+            start_ms=tick.start_ms,
+        )
+        made = np.bincount(self._calls["reason"], minlength=len(m.CALL_REASONS))
+        self._counters.calls_made[:] += made
 
     def _heed(self, rows: Rows | None) -> None:
         if rows is not None and len(rows["sub"]):

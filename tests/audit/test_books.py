@@ -11,6 +11,7 @@ import pytest
 from actors.books import CHECKS
 from sim.core.checks import Stock
 from sim.core.errors import InvariantError
+from sim.queueing.processes import Job
 from tests.factories import eventful_world, run_world
 
 AT = 8
@@ -84,6 +85,16 @@ def message_in_flight(runtime: Any, outcome: Any) -> None:
     }
 
 
+def call_in_queue(runtime: Any, outcome: Any) -> None:
+    """Put a call that nobody made into the queue of the contact centre."""
+    runtime.globals.centre.station.waiting[1] = Job(1, 0, 1, tags=(-1, 0, 0, 0, 0, 0))
+
+
+def call_in_service(runtime: Any, outcome: Any) -> None:
+    """Let an agent answer a call that nobody made."""
+    runtime.globals.centre.station.n_serving += 1
+
+
 SUBSCRIBERS, BILLING, RTM = 0, 1, 2
 PLANTS: dict[str, Plant] = {
     "main money": column(BILLING, "balance_minor", 1),
@@ -112,6 +123,9 @@ PLANTS: dict[str, Plant] = {
     "messages on their way": message_in_flight,
     "open horizons": row_of_pool(RTM, "end_ms"),
     "games": code(RTM, "quest", 1),
+    "calls made = calls handed over": counts(calls_made=1),
+    "calls waiting": call_in_queue,
+    "calls being answered": call_in_service,
     "no message to a control line": counts(control_contacts=1),
     "no message past a cap": counts(cap_breaches=1),
 }

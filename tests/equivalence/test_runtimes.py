@@ -65,7 +65,8 @@ def test_the_reference_run_has_something_to_compare(whole: Run) -> None:
     for name in TABLES:
         assert len(whole.rows(name)["sub"]) > 0, name
     assert set(whole.digest) == {
-        "SubscriberState", "BillingState", "RtmState", "Cells", "Channels", "Exposure",
+        "SubscriberState", "BillingState", "RtmState", "Cells", "Channels", "ContactCentre",
+        "Exposure",
         "Experiment",
     }  # fmt: skip
     assert all(whole.digest.values())

@@ -1,0 +1,1 @@
+"""The contact centre: agents, skills, shifts, queues and impatience, at full size."""

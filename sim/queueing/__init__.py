@@ -1,0 +1,1 @@
+"""Queues: exact formulas, a compiled engine for high rates, and one station on SimPy."""
