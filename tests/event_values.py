@@ -343,7 +343,7 @@ def cells(
         raise Unreadable("cells: another encoding, or damaged") from None
     if not lines[0].strip():
         raise Unreadable("cells: no header")
-    if lines[-1] or any(len(line.encode()) > 1 << 20 for line in lines):
+    if lines[-1].strip() or any(len(line.encode()) > 1 << 20 for line in lines):
         raise Unreadable("cells: cut, or a line that is too long")
     rows = [split(line.removesuffix("\r"), table.delimiter, '"') for line in lines
             if line.removesuffix("\r")]  # fmt: skip
