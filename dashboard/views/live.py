@@ -17,8 +17,9 @@ EVERY_S = 1.0
 UNFINISHED_MAX = 6
 HISTORY = 120  # points of the small curve of the rate: two minutes
 STALE_S = 60.0
+# A card that is drawn anew each second must not turn grey meanwhile: a run leaves little CPU.
+# (A bare string would be shown: Streamlit prints the loose expressions of a page.)
 NO_FADING = '<style>[data-stale="true"] {opacity: 1 !important}</style>'
-"""A card that is drawn anew each second must not turn grey meanwhile: a run leaves little CPU."""
 
 
 def page() -> None:
