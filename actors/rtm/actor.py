@@ -15,15 +15,11 @@ import numpy as np
 
 from actors import messages as m
 from actors.metrics import RTM_METRICS
-from actors.rtm.decide import (
-    close_experiments,
-    decide,
-    mark_purchases,
-    quests_open,
-    run_quest,
-    take_deliveries,
-)
+from actors.rtm.decide import decide
 from actors.rtm.dispatch import Rule, make_dispatch
+from actors.rtm.experiments import close_experiments, mark_purchases
+from actors.rtm.outcomes import take_deliveries
+from actors.rtm.quests import quests_open, run_quest
 from actors.rtm.scan import make_scan
 from actors.rtm.state import EXPERIMENT, HIT
 from actors.rtm.tables import RtmTables

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 
 from actors import messages as m
-from actors.rtm.decide import decide, eligible, held_out, priority, switched_off
+from actors.rtm.arbitration import priority
+from actors.rtm.audience import eligible
+from actors.rtm.decide import decide
+from actors.rtm.experiments import held_out, switched_off
 from sim.core import rng
 from sim.core.kernel import kernel
 

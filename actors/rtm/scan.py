@@ -14,12 +14,13 @@ import numpy as np
 from actors import messages as m
 from actors.rtm import triggers as tr
 from actors.rtm.dispatch import make_dispatch
-from actors.rtm.state import ALIVE, CONSENT, DWELT, LANDED, Q_DONE, Q_JOINED
+from actors.rtm.outcomes import take_answer, take_purchase
+from actors.rtm.quests import advance_quest
+from actors.rtm.state import ALIVE, DWELT, LANDED, Q_JOINED
 from sim.core.kernel import hot, kernel
-from sim.core.rng import draw_cause, mix64, stream
+from sim.core.rng import mix64, stream
 
 S_LOSS = stream("a row is lost in capture")
-S_CANCEL = stream("a reward is cancelled")
 
 NO_FENCE = -1
 
@@ -110,95 +111,6 @@ def locate(t, s, i, cell, abroad, now_s, quarter, c):
     if here == s.night_fence[i] or here == s.work_fence[i]:
         return 0
     return 1
-
-
-@kernel
-def advance_quest(t, s, i, sub, ts_ms, place, mb, credits, nc, c):
-    """Move a game on by a visited place or data used; return the next free credit row.
-
-    Parameters
-    ----------
-    place : geofence of a believed stay, -1 none
-    mb : data of the row, MB
-    """
-    if s.quest[i] & 3 != Q_JOINED or ts_ms >= t.quest_close_ms:
-        return nc
-    if place >= 0 and t.quest_places_min > 0 and t.fence_kind[place] == t.quest_kind:
-        bit = np.uint16(1 << (place % 16))
-        if not s.quest_places[i] & bit:
-            s.quest_places[i] |= bit
-            c.quest_steps[0] += 1
-    if mb > 0 and t.quest_mb > 0:
-        done = np.int64(s.quest[i] >> 2)
-        step = max(t.quest_mb // 60, 1)
-        more = min(done + (mb + step - 1) // step, 63)
-        if done < 60 and more >= 60:
-            c.quest_steps[0] += 1
-        s.quest[i] = np.uint8((more << 2) | Q_JOINED)
-    places = 0
-    for k in range(16):
-        places += (s.quest_places[i] >> k) & 1
-    if places < t.quest_places_min or (t.quest_mb > 0 and (s.quest[i] >> 2) < 60):
-        return nc
-    s.quest[i] = Q_DONE
-    c.quests_completed[0] += 1
-    c.points[0] += t.quest_points
-    nc = add_credit(credits, nc, sub, ts_ms, -1, m.REWARD, t.quest_reward_minor)
-    s.margin_minor[i] -= t.quest_reward_minor
-    a, _, _, _ = draw_cause(t.seed, S_CANCEL, sub, np.uint32(0), ts_ms // 1000, 0)
-    if a < t.quest_cancel:
-        c.rewards_cancelled[0] += 1
-        s.margin_minor[i] += t.quest_reward_minor
-        nc = add_credit(credits, nc, sub, ts_ms + 1, -1, m.CANCEL, t.quest_reward_minor)
-    return nc
-
-
-@kernel
-def add_credit(credits, n, sub, ts_ms, case, kind, amount):
-    """Write one `Credit` row and return the next free row."""
-    credits.sub[n] = sub
-    credits.ts_ms[n] = ts_ms
-    credits.use_case[n] = case
-    credits.kind[n] = kind
-    credits.amount_minor[n] = amount
-    return n + 1
-
-
-@kernel
-def take_answer(t, s, i, sub, ts_ms, code, case, credits, nc):
-    """Close the loop on an answer: give what was accepted, respect what was refused."""
-    if code == m.OPT_OUT:
-        s.flags[i] &= ~np.uint8(CONSENT)
-    elif code == m.ACCEPT:
-        if t.case_credit_minor[case] > 0:
-            s.margin_minor[i] += t.case_fee_minor[case]
-            nc = add_credit(
-                credits, nc, sub, ts_ms, case, m.TRUST_CREDIT, t.case_credit_minor[case]
-            )
-            s.bought[i] |= np.uint8(1 << t.case_need[case])
-        elif t.case_gift_minor[case] > 0:
-            s.margin_minor[i] -= t.case_gift_minor[case]
-            nc = add_credit(credits, nc, sub, ts_ms, case, m.GIFT, t.case_gift_minor[case])
-            s.bought[i] |= np.uint8(1 << t.case_need[case])
-    return nc
-
-
-@kernel
-def take_purchase(t, s, i, day, code, ref, charged):
-    """Book a purchase that was paid: margin, ownership, and the need it was for."""
-    if charged <= 0:
-        return
-    if code == m.OFFERED:
-        s.margin_minor[i] += charged * t.case_net_q[ref] // 1024 - t.case_unit_cost_minor[ref]
-        need = t.case_need[ref]
-        days = t.case_valid_days[ref]
-    else:
-        s.margin_minor[i] += charged * t.net_q // 1024 - t.organic_cost_minor[ref]
-        need = np.int64(ref)
-        days = np.int64(7)
-    s.bought[i] |= np.uint8(1 << need)
-    if need <= 1:
-        s.owned_day[i] = max(np.int64(s.owned_day[i]), day + days)
 
 
 @hot

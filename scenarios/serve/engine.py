@@ -21,9 +21,9 @@ import numpy as np
 from actors import messages as m
 from actors.profile import AGE_BANDS, DEVICES
 from actors.profile import PREPAID as P_PREPAID
-from actors.rtm.decide import remember_contact
 from actors.rtm.inbound import answer, groups_of
 from actors.rtm.params import SEGMENTS
+from actors.rtm.policy import remember_contact
 from actors.rtm.state import APP, CONSENT, EXPERIMENT, HIT, NO_CASE, Q_JOINED, RECENT
 from scenarios.serve.journal import RANKS_MAX, Journal, read, sealed
 from scenarios.serve.state import Serving

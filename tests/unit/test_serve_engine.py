@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from actors import messages as m
-from actors.rtm.decide import eligible, held_out, policy, priority
+from actors.rtm.arbitration import priority
+from actors.rtm.audience import eligible
+from actors.rtm.experiments import held_out
+from actors.rtm.policy import policy
 from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTROL, NO_CASE
 from scenarios import load
 from scenarios.serve import journal

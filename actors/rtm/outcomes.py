@@ -1,0 +1,89 @@
+"""Outcomes: what became of messages, answers and purchases, as the engine sees it.
+
+It owns the booking of cost, gifts, answers and ownership in the live profile.  It must not decide.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from actors import messages as m
+from actors.rtm.state import CONSENT
+from sim.core.kernel import kernel
+
+
+@kernel
+def add_credit(credits, n, sub, ts_ms, case, kind, amount):
+    """Write one `Credit` row and return the next free row."""
+    credits.sub[n] = sub
+    credits.ts_ms[n] = ts_ms
+    credits.use_case[n] = case
+    credits.kind[n] = kind
+    credits.amount_minor[n] = amount
+    return n + 1
+
+
+@kernel
+def take_answer(t, s, i, sub, ts_ms, code, case, credits, nc):
+    """Close the loop on an answer: give what was accepted, respect what was refused."""
+    if code == m.OPT_OUT:
+        s.flags[i] &= ~np.uint8(CONSENT)
+    elif code == m.ACCEPT:
+        if t.case_credit_minor[case] > 0:
+            s.margin_minor[i] += t.case_fee_minor[case]
+            nc = add_credit(
+                credits, nc, sub, ts_ms, case, m.TRUST_CREDIT, t.case_credit_minor[case]
+            )
+            s.bought[i] |= np.uint8(1 << t.case_need[case])
+        elif t.case_gift_minor[case] > 0:
+            s.margin_minor[i] -= t.case_gift_minor[case]
+            nc = add_credit(credits, nc, sub, ts_ms, case, m.GIFT, t.case_gift_minor[case])
+            s.bought[i] |= np.uint8(1 << t.case_need[case])
+    return nc
+
+
+@kernel
+def take_purchase(t, s, i, day, code, ref, charged):
+    """Book a purchase that was paid: margin, ownership, and the need it was for."""
+    if charged <= 0:
+        return
+    if code == m.OFFERED:
+        s.margin_minor[i] += charged * t.case_net_q[ref] // 1024 - t.case_unit_cost_minor[ref]
+        need = t.case_need[ref]
+        days = t.case_valid_days[ref]
+    else:
+        s.margin_minor[i] += charged * t.net_q // 1024 - t.organic_cost_minor[ref]
+        need = np.int64(ref)
+        days = np.int64(7)
+    s.bought[i] |= np.uint8(1 << need)
+    if need <= 1:
+        s.owned_day[i] = max(np.int64(s.owned_day[i]), day + days)
+
+
+@kernel
+def take_deliveries(s, t, lo, d, n, credits, nc, c):
+    """Book what became of messages: cost, counts, and gifts that come with a service message.
+
+    Returns
+    -------
+    nc : rows written to `credits`
+    """
+    for k in range(n):
+        i = d.sub[k] - lo
+        case = d.use_case[k]
+        if d.status[k] <= m.FAILED:
+            cost = t.channel_cost_minor[d.channel[k]]
+            s.margin_minor[i] -= cost
+            c.contact_cost_minor[case] += cost
+            c.sent_by_case[case] += 1
+        if d.status[k] == m.DELIVERED:
+            c.delivered_by_case[case] += 1
+            if t.case_care_minor[case] > 0:
+                credits.sub[nc] = d.sub[k]
+                credits.ts_ms[nc] = d.ts_ms[k]
+                credits.use_case[nc] = case
+                credits.kind[nc] = m.GIFT
+                credits.amount_minor[nc] = t.case_care_minor[case]
+                s.margin_minor[i] -= t.case_care_minor[case]
+                nc += 1
+    return nc
