@@ -337,7 +337,11 @@ class _Job:
         folder.write_json("manifest.json", manifest)
         self.missed = self._missed_target(kpis)
         (folder.path / EPOCH_FILE).unlink(missing_ok=True)
-        path = folder.complete(exit_code=LimitError.exit_code if self.missed else 0)
+        path = folder.complete(
+            exit_code=LimitError.exit_code if self.missed else 0,
+            # Asked for: `serve --from` goes on from them.
+            keep_checkpoints=self.scenario.placement.checkpoint_s > 0,
+        )
         if self.progress is not None:
             self.progress.close()
         return Run(path, manifest, kpis)

@@ -108,13 +108,17 @@ class RunFolder:
         """Return the folder of checkpoints."""
         return self.path / CHECKPOINTS
 
-    def complete(self, *, exit_code: int = 0) -> Path:
+    def complete(self, *, exit_code: int = 0, keep_checkpoints: bool = False) -> Path:
         """Remove parts, write checksums, rename, release the lock; return the final path.
 
         Parameters
         ----------
         exit_code : told to whoever watches: 4 where the run is whole but missed a target
+        keep_checkpoints : False where they were but a safety net: a national one takes 11 GB
         """
+        if not keep_checkpoints:
+            for saved in self.checkpoints.glob("*"):
+                shutil.rmtree(saved, ignore_errors=True)
         # Files, and whole folders of checkpoints, that a kill or a full disk left half written.
         for rest in sorted(self.path.rglob(".*.tmp")):
             if rest.is_dir():

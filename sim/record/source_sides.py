@@ -36,13 +36,13 @@ class Sides:
         end_ms : end of the piece, ms since the start; rows within `NEAR_MS` of it wait for the next
         """
         told = (rows["type"] == VOICE) & (rows["peer"] >= 0) & (rows["direction"] != NONE)
-        told &= (rows["flags"] & DERIVED) == 0
         self._judge(rows[told], end_ms)
 
     def found(self) -> dict[str, int]:
         """Return how many calls have sides that agree and that differ, and rows that are alone.
 
         `one_side` counts rows whose other party is a recorded subscriber without a row of the call.
+        Where the other side was derived there is nothing to hold a row against: not counted.
         """
         none = self._waiting[:0] if self._waiting is not None else None
         if none is not None:
@@ -60,13 +60,14 @@ class Sides:
         wait = np.zeros(len(rows), np.uint8)
         pair(
             caller[order], callee[order], rows["ts_ms"][order], outgoing[order],
-            rows["units"][order], end_ms - NEAR_MS, wait, self._counts,
+            rows["units"][order], (rows["flags"][order] & DERIVED) != 0, end_ms - NEAR_MS, wait,
+            self._counts,
         )  # fmt: skip
         self._waiting = rows[order][wait == 1]
 
 
 @kernel
-def pair(caller, callee, ts, outgoing, units, wait_from_ms, wait, counts):
+def pair(caller, callee, ts, outgoing, units, derived, wait_from_ms, wait, counts):
     """Count calls whose two rows stand one after the other, and rows that have no other side.
 
     Parameters
@@ -74,6 +75,7 @@ def pair(caller, callee, ts, outgoing, units, wait_from_ms, wait, counts):
     caller, callee : (n,) int32; rows are sorted by them, then by `ts` (ms)
     outgoing : (n,) uint8, 1 the caller's row, 0 the callee's
     units : (n,) int64, s
+    derived : (n,) bool, made from the other side's row
     wait_from_ms : a row without another side from here on may still get one
     wait : (n,) uint8, written: 1 where the row is to be asked again
     counts : (3,) int64, mutated: sides that agree, that differ, rows that are alone
@@ -86,12 +88,13 @@ def pair(caller, callee, ts, outgoing, units, wait_from_ms, wait, counts):
         both = j < n and caller[i] == caller[j] and callee[i] == callee[j]
         if both and outgoing[i] != outgoing[j] and ts[j] - ts[i] <= NEAR_MS:
             wait[j] = 0
-            same = ts[j] - ts[i] <= SAME_MS and abs(units[j] - units[i]) <= SAME_S
-            counts[AGREE if same else DIFFER] += 1
+            if not (derived[i] or derived[j]):
+                same = ts[j] - ts[i] <= SAME_MS and abs(units[j] - units[i]) <= SAME_S
+                counts[AGREE if same else DIFFER] += 1
             i += 2
             continue
         if ts[i] >= wait_from_ms:
             wait[i] = 1
-        else:
+        elif not derived[i]:
             counts[ALONE] += 1
         i += 1

@@ -24,7 +24,7 @@ from sim.record.tables import read_parquet
 MANIFEST = "spool.json"
 CELLS = "cells.parquet"
 SUBSCRIBERS = "subscribers.parquet"
-VERSION = 2
+VERSION = 3
 HELD = 2
 """Pieces that stay in memory."""
 _ARROW = pa.schema([(name, pa.from_numpy_dtype(ROW[name])) for name in ROW.names or ()])

@@ -78,27 +78,12 @@ class Fenced:
         return os.getpid(), psutil.Process().create_time()
 
 
-class HostActor(Fenced):
-    """A host in a process of its own."""
+class LinesActor(Fenced):
+    """Lines in a process of their own: all roles of them, or some."""
 
-    def __init__(self, world: Any, share: Sequence[Partition], fence: Fence) -> None:
+    def __init__(self, host: Any, fence: Fence) -> None:
         super().__init__(fence)
-        self.host = Host(world.plan, share, world.build)
-
-    def tick(
-        self,
-        fence: Fence,
-        tick: Tick,
-        scattered: dict[str, Rows],
-        arrays: dict[str, Any],
-        commands: tuple[Command, ...],
-        digest_at: tuple[int, int] | None,
-    ) -> HostResult:
-        """Run one tick, or repeat the answer to it."""
-        if not self.admit(fence, tick.index):
-            return self.answer
-        result = self.host.tick(tick, scattered, arrays, commands, digest_at)
-        return self.answered(tick.index, result)
+        self.host = host
 
     def digest(self) -> dict[str, int]:
         """Return the digest of every role."""
@@ -120,6 +105,28 @@ class HostActor(Fenced):
         """Read the lines from a checkpoint."""
         self.host.load_from(saved)
         self.back_to(saved.tick)
+
+
+class HostActor(LinesActor):
+    """A host in a process of its own."""
+
+    def __init__(self, world: Any, share: Sequence[Partition], fence: Fence) -> None:
+        super().__init__(Host(world.plan, share, world.build), fence)
+
+    def tick(
+        self,
+        fence: Fence,
+        tick: Tick,
+        scattered: dict[str, Rows],
+        arrays: dict[str, Any],
+        commands: tuple[Command, ...],
+        digest_at: tuple[int, int] | None,
+    ) -> HostResult:
+        """Run one tick, or repeat the answer to it."""
+        if not self.admit(fence, tick.index):
+            return self.answer
+        result = self.host.tick(tick, scattered, arrays, commands, digest_at)
+        return self.answered(tick.index, result)
 
 
 class GlobalsActor(Fenced):

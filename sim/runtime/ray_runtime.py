@@ -147,23 +147,36 @@ class RayRuntime:
         digest_at: tuple[int, int] | None,
         extra: dict[str, Rows] | None = None,
     ) -> TickOutcome:
-        """Run one tick: one call to every host, then one to the global roles."""
+        """Run one tick in every host, then in the global roles."""
         began = time.monotonic()
         fixed = tuple(commands)
-        scattered = {**self.scattered, **(extra or {})}
+        merged = self._run_hosts(tick, {**self.scattered, **(extra or {})}, fixed, digest_at)
+        call = self.roles.on_tick.remote(self.fence, tick, merged.load, merged.gathered, fixed)
+        result: GlobalResult = self._get([call], self._deadline_s(), self._roles_at)[0]
+        self.scattered, self.arrays = result.scattered, result.arrays
+        self._slowest_s = max(self._slowest_s, time.monotonic() - began)
+        return outcome(merged, result, sum(len(r["sub"]) for r in self.scattered.values()))
+
+    def _run_hosts(
+        self,
+        tick: Tick,
+        scattered: dict[str, Rows],
+        commands: tuple[Command, ...],
+        digest_at: tuple[int, int] | None,
+    ) -> HostResult:
+        """Run a tick in every host: one call to each."""
         arrays = ray.put(self.arrays)
         answers = [
-            host.tick.remote(self.fence, tick, rows_for(scattered, share), arrays, fixed, digest_at)
+            host.tick.remote(
+                self.fence, tick, rows_for(scattered, share), arrays, commands, digest_at
+            )
             for host, share in zip(self.hosts, self.shares, strict=True)
         ]
         results: list[HostResult] = self._get(answers, self._deadline_s())
         merged = merge_results(results, self.plan.gather)
-        call = self.roles.on_tick.remote(self.fence, tick, merged.load, merged.gathered, fixed)
-        result: GlobalResult = self._get([call], self._deadline_s(), self._roles_at)[0]
-        self.scattered, self.arrays = result.scattered, result.arrays
+        # What comes through the object store is read-only; the recorder adds to the tallies.
         merged.tally = {name: array.copy() for name, array in merged.tally.items()}
-        self._slowest_s = max(self._slowest_s, time.monotonic() - began)
-        return outcome(merged, result, sum(len(r["sub"]) for r in self.scattered.values()))
+        return merged
 
     def _deadline_s(self) -> float:
         """Return how long an answer to a tick may take: a frozen host is found by nothing else."""

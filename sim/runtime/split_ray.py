@@ -17,12 +17,11 @@ import ray
 from sim.core.actor import Rows
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
-from sim.runtime.checkpoint import Draft, Saved
-from sim.runtime.embedded import TickOutcome, outcome, rows_for
-from sim.runtime.globals import Command, GlobalResult
+from sim.runtime.checkpoint import Saved
+from sim.runtime.embedded import rows_for
+from sim.runtime.globals import Command
 from sim.runtime.host import HostResult
-from sim.runtime.parts import Part
-from sim.runtime.ray_actors import Fence, Fenced
+from sim.runtime.ray_actors import Fence, LinesActor
 from sim.runtime.ray_cluster import OBJECT_STORE_BYTES
 from sim.runtime.ray_runtime import RayRuntime
 from sim.runtime.split import (
@@ -40,14 +39,13 @@ PIPES_SHARE = 0.5
 """Share of the object store that pieces on their way may fill."""
 
 
-class GroupActor(Fenced):
+class GroupActor(LinesActor):
     """A group of roles in a process of its own."""
 
     def __init__(
         self, world: Any, group: Group, share: Sequence[Partition], piece_rows: int, fence: Fence
     ) -> None:
-        super().__init__(fence)
-        self.host = GroupHost(group, share, world.build, piece_rows=piece_rows)
+        super().__init__(GroupHost(group, share, world.build, piece_rows=piece_rows), fence)
 
     def open(
         self,
@@ -87,27 +85,6 @@ class GroupActor(Fenced):
     def feedback(self) -> Feedback:
         """Return the rows that the roles send back in the next tick."""
         return self.host.waiting
-
-    def digest(self) -> dict[str, int]:
-        """Return the digest of every role."""
-        return self.host.digest()
-
-    def ledger(self) -> dict[str, int]:
-        """Return the stocks of every role."""
-        return self.host.ledger()
-
-    def state_bytes(self) -> int:
-        """Return the bytes of profile, state and pools."""
-        return self.host.state_bytes()
-
-    def save_to(self, draft: Draft) -> list[Part]:
-        """Write the lines of these roles into a checkpoint."""
-        return self.host.save_to(draft)
-
-    def load_from(self, saved: Saved) -> None:
-        """Read the lines of these roles from a checkpoint."""
-        self.host.load_from(saved)
-        self.back_to(saved.tick)
 
 
 def _copy(rows: Rows) -> Rows:
@@ -201,17 +178,14 @@ class SplitRayRuntime(RayRuntime):
         self.feedback: list[list[Any]] = [[] for _ in self.shares]
         self._expected = [1] * len(self.shares)
 
-    def tick(
+    def _run_hosts(
         self,
         tick: Tick,
-        commands: Sequence[Command],
+        scattered: dict[str, Rows],
+        commands: tuple[Command, ...],
         digest_at: tuple[int, int] | None,
-        extra: dict[str, Rows] | None = None,
-    ) -> TickOutcome:
-        """Run one tick: pieces through the groups of every host, then the global roles."""
-        began = time.monotonic()
-        fixed = tuple(commands)
-        scattered = {**self.scattered, **(extra or {})}
+    ) -> HostResult:
+        """Run a tick in every host: pieces through its groups."""
         arrays = ray.put(self.arrays)
         opened: list[Any] = []
         pipes = [Pipe(self._of_host(h), self._expected[h]) for h in range(len(self.shares))]
@@ -220,7 +194,7 @@ class SplitRayRuntime(RayRuntime):
             for group, actor in zip(self.groups, pipe.actors, strict=True):
                 mine = {name: table for name, table in rows.items() if name in group.hears}
                 sent = [ref for k, ref in enumerate(self.feedback[h]) if k != group.index]
-                opened.append(actor.open.remote(self.fence, tick, mine, arrays, fixed, *sent))
+                opened.append(actor.open.remote(self.fence, tick, mine, arrays, commands, *sent))
             pipe.send()
         self._get(opened, self._deadline_s())
         self._flow(pipes)
@@ -236,12 +210,7 @@ class SplitRayRuntime(RayRuntime):
             self._expected[h] = pipe.done + 1
             self.pieces += pipe.done + 1
             self.piece_bytes += pipe.n_bytes
-        merged = merge_groups(results, self.plan.gather)
-        call = self.roles.on_tick.remote(self.fence, tick, merged.load, merged.gathered, fixed)
-        result: GlobalResult = self._get([call], self._deadline_s(), self._roles_at)[0]
-        self.scattered, self.arrays = result.scattered, result.arrays
-        self._slowest_s = max(self._slowest_s, time.monotonic() - began)
-        return outcome(merged, result, sum(len(r["sub"]) for r in self.scattered.values()))
+        return merge_groups(results, self.plan.gather)
 
     def load_from(self, saved: Saved) -> None:
         """Go back to a checkpoint; raises `Damaged`, and then wants `rebuild` first."""

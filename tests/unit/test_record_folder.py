@@ -53,6 +53,17 @@ def test_a_run_is_complete_or_absent(tmp_path):
     assert read_json(final / "status.json")["state"] == "complete"
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_checkpoints_stay_only_where_they_were_asked_for(tmp_path, asked):
+    """A safety net is taken down when the run is whole; what somebody goes on from stays."""
+    folder = RunFolder.create(tmp_path, "day")
+    saved = folder.checkpoints / "tick-00000003"
+    saved.mkdir()
+    (saved / "part.npz").write_bytes(b"lines")
+    final = folder.complete(keep_checkpoints=asked)
+    assert [p.name for p in (final / "checkpoints").iterdir()] == ["tick-00000003"] * asked
+
+
 def test_a_name_in_use_gets_a_number(tmp_path):
     """Complete, unfinished by us, unfinished and abandoned: none of them is touched."""
     RunFolder.create(tmp_path, "x").complete()
