@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := .cache/uv/bin/uv
 PYTEST := $(BIN)/python -m pytest
+# Two tests at a time; those of a file, and all that start Ray, one after another.
+WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
@@ -23,7 +25,7 @@ demo: setup  ## the default scenario: 1 million subscribers, one day, a summary 
 	@$(BIN)/twin run city_day
 
 test: setup  ## all tests but the benchmarks and the long suites
-	@$(PYTEST) -m "not bench and not soak"
+	@$(PYTEST) $(WORKERS) -m "not bench and not soak"
 
 check: setup  ## format, lint, types, import contracts, repository rules, quick tests
 	@$(BIN)/ruff format --check .

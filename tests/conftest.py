@@ -26,7 +26,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests/bench, keep all that starts Ray in one worker, note the rows of faults."""
+    """Mark tests/bench, share out the files among workers, note the rows of faults.
+
+    All that starts Ray stays in one worker and comes first, because it takes longest; the tests of
+    a file stay together, because they share worlds.
+    """
     for item in items:
         for mark in item.iter_markers("fault"):
             for row in mark.args:
@@ -35,8 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.user_properties.append(("fault", row))
         if ROOT / "tests" / "bench" in item.path.parents:
             item.add_marker("bench")
-        if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+        ray = item.get_closest_marker("ray")
+        item.add_marker(pytest.mark.xdist_group("ray" if ray else str(item.path)))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
 
 
 def _fault_outcomes(reporter: Any) -> Iterator[tuple[str, bool]]:
