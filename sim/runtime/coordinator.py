@@ -50,6 +50,19 @@ class Clock:
         return -(-self.end_ms // self.tick_ms)
 
 
+def due_at(began: float, spent_s: float, next_s: float, share: float) -> float:
+    """Return the moment from which one more checkpoint keeps the share of all of them.
+
+    Parameters
+    ----------
+    began : start of the run, s of the monotonic clock
+    spent_s : wall time of the checkpoints so far, s
+    next_s : expected for the next one, s
+    share : largest share of the wall time, above 0
+    """
+    return began + (spent_s + next_s) / share - next_s
+
+
 @dataclass
 class Loop:
     """One run from some tick to the end, or to a reason to stop.
@@ -61,8 +74,8 @@ class Loop:
     stop : returns True where the run should stop at the next tick border
     save : writes a checkpoint after a tick
     save_every_s : wall seconds between checkpoints; 0 never
-    save_share : largest share of the wall time that checkpoints may take; where the last one took
-        longer, the next one comes later
+    save_share : largest share of the wall time that checkpoints may take: the next one comes when
+        all of them together, itself included, take no more
     digest_stride : one line in so many is digested in each tick
     source : returns the recorded rows of a tick, sorted by `sub`, for lines that replay them
     speed : simulated over wall seconds; 0 as fast as it can
@@ -85,6 +98,7 @@ class Loop:
     speed: float = 0.0
     events: int = 0
     n_checks: int = field(default=0, init=False)
+    _saving_s: float = field(default=0.0, init=False)
 
     def run(self, first_tick: int = 0) -> bool:
         """Run ticks from `first_tick`; return True when complete, False when stopped."""
@@ -106,7 +120,7 @@ class Loop:
                     self.save(index)
                 return False
             if self.save and self.save_every_s and time.monotonic() > save_at:
-                save_at = self._saved(index)
+                save_at = self._saved(index, began)
         return True
 
     def _step(self, index: int, auditor: Auditor) -> bool:
@@ -134,14 +148,15 @@ class Loop:
             self.watch(index + 1, tick.end_ms, self.events)
         return any(verb == "stop" for verb, _, _ in commands)
 
-    def _saved(self, index: int) -> float:
+    def _saved(self, index: int, began: float) -> float:
         """Write a checkpoint; return when the next one is due, s of the monotonic clock."""
         assert self.save is not None
         before = time.monotonic()
         self.save(index)
         now = time.monotonic()
         took = now - before
-        return now + max(self.save_every_s, took / self.save_share - took)
+        self._saving_s += took
+        return max(now + self.save_every_s, due_at(began, self._saving_s, took, self.save_share))
 
     def _pace(self, done: int, began: float) -> None:
         if self.speed > 0:

@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sim.core.errors import HostLost, InvariantError, LimitError, ScenarioError
 from sim.core.partition import make_partitions
 from sim.runtime import checkpoint, ray_supervisor
-from sim.runtime.coordinator import Loop
+from sim.runtime.coordinator import due_at
 from sim.runtime.host import Blame, RoleFailed
 from sim.runtime.parts import flatten
-from sim.runtime.ray_actors import Fence, HostActor
+from sim.runtime.ray_actors import Fence, HostActor, LinesActor
 from tests import checkpoints
 from tests.factories import ticks_of, tiny_world
 
@@ -52,8 +54,7 @@ def test_a_host_answers_each_tick_of_its_attempt_once() -> None:
 
 def test_a_host_that_went_back_does_the_next_tick_and_no_other() -> None:
     """After a checkpoint of tick 4 nobody may ask for tick 4 again: its answer is not there."""
-    actor: Any = HostActor.__new__(HostActor)
-    super(HostActor, actor).__init__(FENCE)
+    actor = LinesActor(None, FENCE)
     actor.back_to(4)
     with pytest.raises(InvariantError, match="out of turn"):
         actor.admit(FENCE, 4)
@@ -109,13 +110,16 @@ def test_an_exception_of_a_role_is_named_and_the_twins_own_are_not() -> None:
         raise InvariantError("broken")
 
 
-def test_checkpoints_that_take_long_come_less_often() -> None:
-    """At a share of 5 %, one that took a second is due again 19 seconds later at the earliest."""
-    loop: Any = SimpleNamespace(save=lambda _: time.sleep(0.05), save_every_s=0.01, save_share=0.05)
-    due = Loop._saved(loop, 1)
-    assert 0.9 < due - time.monotonic() < 2.5
-    loop.save_share, loop.save_every_s = 1.0, 0.2
-    assert 0.1 < Loop._saved(loop, 1) - time.monotonic() <= 0.2
+@settings(max_examples=200)
+@given(took=st.lists(st.floats(0.01, 300), min_size=2, max_size=8), share=st.floats(0.01, 1))
+def test_checkpoints_keep_their_share_of_the_time(took: list[float], share: float) -> None:
+    """From the second one on, all checkpoints together never take more than their share, where the
+    next one takes as long as was expected."""
+    spent, now = took[0], 1_000.0 + took[0]
+    for next_s in took[1:]:
+        due = max(now, due_at(1_000.0, spent, next_s, share))
+        spent, now = spent + next_s, due + next_s
+        assert spent / (now - 1_000.0) <= share + 1e-9
 
 
 @pytest.mark.parametrize("where", ["loop", "back"])
