@@ -20,6 +20,7 @@ from actors.cells.actor import FULL
 from actors.profile import AGE_BANDS, APP, CONSENT, CONTROL, DEVICES, PREPAID
 from actors.rtm.params import SEGMENTS
 from scenarios.equilibrium import equilibrium
+from scenarios.outputs import BOUND
 from scenarios.placing import line_roles, timeline_entries
 from scenarios.runner import run as run_scenario
 from scenarios.stages import message_of, stages, text, truth
@@ -31,6 +32,7 @@ from sim.core.errors import InvariantError, ScenarioError
 from sim.core.partition import Partition
 from sim.core.ticks import make_tick
 from sim.record.store import open_run
+from sim.record.tape import TAPE
 from sim.runtime.host import Host
 
 PROOF = ("ts_ms", "kind", "code", "ref", "units", "cell", "charged_minor", "balance_after_minor")
@@ -103,13 +105,14 @@ def _tell(
         )}  # fmt: skip
         quality = _quality(run)
         replay = run.manifest.get("replay")
+        bound = BOUND in run.tables and len(run.sql(f"SELECT sub FROM {BOUND} WHERE sub = {sub}"))
     world = dataclasses.replace(
         world, plan=dataclasses.replace(world.plan, sampled=np.array([sub], np.int64))
     )
-    if replay is not None and replay["lines"] == "all":
+    if replay is not None and replay["mapping"] == TAPE:
         taped = dataclasses.replace(world.subscribers, taped=True)
         world = dataclasses.replace(world, subscribers=taped)
-    elif replay is not None and sub in replay["lines"]:
+    elif replay is not None and bound:
         world = dataclasses.replace(
             world,
             subscribers=dataclasses.replace(

@@ -34,6 +34,10 @@ def recorded_tables() -> dict[str, tuple[Schema, ...]]:
     }
 
 
+BOUND = "bound"
+"""Table of the lines that replay a recording."""
+
+
 def decode_map(labels: dict[str, tuple[str, ...]]) -> dict[tuple[str, str], Any]:
     """Return (table, column) -> names of its codes."""
     activity_code = ByColumn(
@@ -64,10 +68,14 @@ def decode_map(labels: dict[str, tuple[str, ...]]) -> dict[tuple[str, str], Any]
     return out
 
 
-def geography_tables(world: World, recorder: Recorder, folder: Any) -> None:
-    """Write the map of the run: cells, hexes with the lines that live there, geofences."""
+def opening_tables(world: World, recorder: Recorder, folder: Any) -> None:
+    """Write what is known at the start: the lines that replay a recording, and the map of the run,
+    cells, hexes with the lines that live there, geofences.
+    """
     from scenarios.population import homes
 
+    if len(world.subscribers.bound):
+        recorder.write_table(BOUND, {"sub": world.subscribers.bound})
     geo = world.geo
     if geo is None:
         return

@@ -23,7 +23,7 @@ from actors.metrics import ALL_METRICS
 from scenarios.equilibrium import equilibrium
 from scenarios.folders import Run, finished, open_folder, run_name
 from scenarios.lines import line_table
-from scenarios.outputs import decode_map, geography_tables, recorded_tables, run_context
+from scenarios.outputs import decode_map, opening_tables, recorded_tables, run_context
 from scenarios.placing import check_fits, make_runtime, timeline_entries
 from scenarios.recovery import Recovery
 from scenarios.replay.tape import start_tape
@@ -256,7 +256,7 @@ class _Job:
         if resume:
             first = saver.resume()
         else:
-            geography_tables(world, recorder, folder)
+            opening_tables(world, recorder, folder)
         save_s = scenario.placement.checkpoint_s
         by_default = save_s < 0
         if by_default:

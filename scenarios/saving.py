@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from actors import messages as m
-from scenarios.outputs import geography_tables
+from scenarios.outputs import opening_tables
 from scenarios.world import World
 from sim.record.folder import RunFolder
 from sim.record.recorder import Recorder
@@ -90,7 +90,7 @@ class Saver:
             # Stopped before the first checkpoint: the run begins afresh in the same folder.
             for part in (self.folder.path / "parts").glob("*"):
                 part.unlink()
-            geography_tables(self.world, self.recorder, self.folder)
+            opening_tables(self.world, self.recorder, self.folder)
             self.opening = self.runtime.ledger()
             return 0
         return self.go_back()

@@ -116,7 +116,6 @@ class Feed:
             **{k: counts[k] for k in ("rows_read", "applied", "derived", "quarantined", "reasons")},
             "two_sides": self.spool.two_sides,
             "gaps": self.spool.gaps,
-            "lines": [] if self.line_of is None else self.line_of.tolist(),
             "mask": self.mask,
         }
 

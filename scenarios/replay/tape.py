@@ -167,7 +167,6 @@ class TapeFeed:
             "reasons": {"after_the_end": late} if late else {},
             "two_sides": {"agree": 0, "differ": 0, "one_side": 0},
             "gaps": [],
-            "lines": "all",
             "kinds": facts["kinds"],
         }
 
