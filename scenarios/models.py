@@ -152,7 +152,9 @@ class RecordParams(Params):
         description="also write every row that `twin replay` can put back, as Parquet in `tape/`",
     )
     digest_stride: int = Field(
-        default=0, ge=0, description="per tick, digest one line in so many; 0: about 4,000 lines"
+        default=0,
+        ge=0,
+        description="per tick, digest one line in so many, in runs of 256; 0: about 1,000 lines",
     )
     line_digests: bool = Field(
         default=False,
