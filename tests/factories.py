@@ -34,6 +34,8 @@ MYOPIC = {
     "rtm.universal_control_percent": 0,
     "rtm.consent_share": 1,
     "rtm.black_share": 0,
+    "rtm.policy.grey.share": 0,
+    "rtm.policy.red.share": 0,
     "rtm.capture.loss": 0,
     "subscribers.answers.fatigue_weight": 0,
     "subscribers.answers.trust_weight": 0,
