@@ -128,7 +128,7 @@ def compile_policy(
         channel_keep_days=(lane_of * lane_days[:, None]).max(axis=0),
         case_priority=np.array([o.policy.priority for o in offers] or [0], np.int64),
         case_repeat=_repeats(offers),
-        case_limits=(_repeats(offers) > 0).any(axis=1),
+        case_limits=_repeats(offers).max(axis=1) > 0,
         case_repeat_days=np.array([o.policy.repeat.per_days for o in offers] or [0], np.int64),
         channel_kind=np.array(
             [rng.name_id("kind of channel:" + c.kind) for c in channels] + [0], np.uint32

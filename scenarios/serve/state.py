@@ -120,11 +120,11 @@ def build_serving(
     geo = load_geography(loaded)
     donors = equilibrium(loaded, geo, hosts=os.cpu_count() or 1)
     world = build_world(loaded, geo, donors=donors, sampled=np.zeros(0, np.int64))
-    profile, state, tables = _columns(world)
+    profile, state, contacts, taken = _columns(world)
     tick, enabled = -1, world.rtm.enabled
     if run is not None:
         told("reading the checkpoint")
-        tick, enabled = _take_checkpoint(run, loaded, state, tables)
+        tick, enabled = _take_checkpoint(run, loaded, state, (contacts, taken))
     _stand_in(profile, state)
     inbound, rule = inbound_tables(world.rtm.tables, world.rtm.n_cases)
     # What `decide` counts by rule and by channel has one more row than in a run.
@@ -139,7 +139,7 @@ def build_serving(
     )
     identity = {key: str(value) for key, value in identity_of(loaded).items()}
     return Serving(
-        profile, state, *tables, inbound, rule, world.n_start,
+        profile, state, contacts, taken, inbound, rule, world.n_start,
         RtmCounters(**new_tally(RTM_METRICS, labels)), clock,
         tuple((o.offer, o.title, o.group) for o in loaded.catalogue.offers.values()),
         tuple(loaded.catalogue.tariffs), tuple(str(x) for x in geo.region_names), enabled,
@@ -191,12 +191,13 @@ def _join(tables: tuple[Sparse, ...], parts: list[Mapping[str, Rows]]) -> None:
         table.restore(concat_rows(table.schema, [dict(part[name]) for part in parts]))
 
 
-def _columns(world: World) -> tuple[Columns, Columns, tuple[Sparse, ...]]:
+def _columns(world: World) -> tuple[Columns, Columns, Sparse, Sparse]:
     """Build every line in pieces, so that what belongs to other roles never lies there whole.
 
     Returns
     -------
-    profile, state, tables : one row for each line and one more, and `CONTACTS` and `TAKEN`
+    profile, state : one row for each line and one more
+    contacts, taken : `CONTACTS` and `TAKEN`
     """
     parts: list[Mapping[str, Rows]] = []
     profile = Columns(PROFILE, world.n_lines + 1)
@@ -208,9 +209,9 @@ def _columns(world: World) -> tuple[Columns, Columns, tuple[Sparse, ...]]:
         for ours, theirs in ((profile, engine.profile), (state, engine.columns)):
             for name, array in theirs.arrays.items():
                 ours[name][first:last] = array
-    tables = Sparse(CONTACTS), Sparse(TAKEN)
-    _join(tables, parts)
-    return profile, state, tables
+    contacts, taken = Sparse(CONTACTS), Sparse(TAKEN)
+    _join((contacts, taken), parts)
+    return profile, state, contacts, taken
 
 
 def _stand_in(profile: Columns, state: Columns) -> None:
