@@ -86,7 +86,10 @@ EVENTFUL = {
             "unfinished_purchase": {
                 "truth": {"b0": 1},
                 "when": {"cart_visit": {"kind": 1}},
-                "policy": {"cap": {"contacts": 15, "per_days": 1}},
+                "policy": {
+                    "cap": {"contacts": 15, "per_days": 1},
+                    "repeat": {"times": 3, "per_days": 30},
+                },
             },
             "service_apology": {"when": {"service_failures": {"count": 1}}},
             "low_balance_credit": {"truth": {"b0": 3}, "eligible": {"tenure_days_min": 0}},
