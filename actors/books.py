@@ -62,4 +62,8 @@ CHECKS = (
           minus=("centre_ended",)),
     Equal("no message to a control line", ("control_contacts",)),
     Equal("no message past a cap", ("cap_breaches",)),
+    Equal("no message against consent or a list", ("list_breaches",)),
+    Equal("no marketing in quiet hours", ("quiet_breaches",)),
+    Equal("no message for what is owned", ("owned_breaches",)),
+    Equal("no message past a limit on repeats", ("repeat_breaches",)),
 )  # fmt: skip

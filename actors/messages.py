@@ -94,14 +94,15 @@ CALL_ANSWERED, CALL_ABANDONED, CALL_TURNED_AWAY = 0, 1, 2
 
 # --- why a decision ended where it did, in the order of precedence --------------------------------
 REASONS = (
-    "intended", "not_eligible", "inactive", "no_consent", "black_list", "universal_control",
-    "quiet_hours", "cool_down", "cap", "owned", "no_channel", "lost_arbitration", "holdout",
-    "switched_off",
+    "intended", "not_eligible", "inactive", "no_consent", "black_list", "red_list",
+    "universal_control", "quiet_hours", "repeat", "cool_down", "cap", "owned", "grey_list",
+    "no_channel", "channel_cap", "lost_arbitration", "holdout", "switched_off",
 )  # fmt: skip
 (
-    INTENDED, NOT_ELIGIBLE, INACTIVE, NO_CONSENT, BLACK_LIST, UNIVERSAL_CONTROL, QUIET_HOURS,
-    COOL_DOWN, CAP, OWNED, NO_CHANNEL, LOST_ARBITRATION, HOLDOUT, SWITCHED_OFF,
-) = range(14)  # fmt: skip
+    INTENDED, NOT_ELIGIBLE, INACTIVE, NO_CONSENT, BLACK_LIST, RED_LIST, UNIVERSAL_CONTROL,
+    QUIET_HOURS, REPEAT, COOL_DOWN, CAP, OWNED, GREY_LIST, NO_CHANNEL, CHANNEL_CAP,
+    LOST_ARBITRATION, HOLDOUT, SWITCHED_OFF,
+) = range(18)  # fmt: skip
 
 _SUB = Field("sub", "i4", "1", "global id of the line")
 _TS = Field("ts_ms", "i8", "ms", "moment, since the start of the scenario")

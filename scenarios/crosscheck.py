@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import get_args
 
+from actors.channels.params import Channel
 from actors.rtm.params import NEEDS
 from scenarios.api import GEO_DATA_DIR, shipped_geographies
 from scenarios.catalogue import Catalogue, Selection
@@ -95,6 +97,21 @@ def the_name_is_no_path(context: Context) -> list[Problem]:
     if context.model.scenario[0].isalnum():
         return []
     return [context.problem(("scenario",), "not a name", expected="a letter or digit first")]
+
+
+@needs("rtm", "catalog")
+def caps_name_channels_that_exist(context: Context) -> list[Problem]:
+    """A cap of `rtm.policy.channels` counts a channel of the catalogue or a kind of channel."""
+    channels = context.catalogue.channels.values()
+    known = {c.channel for c in channels} | set(get_args(Channel.model_fields["kind"].annotation))
+    return [
+        context.problem(
+            ("rtm", "policy", "channels", name), "no such channel or kind of channel",
+            expected=nearest(name, known) or "one of " + ", ".join(sorted(known)),
+        )
+        for name in context.model.rtm.policy.channels
+        if name not in known
+    ]  # fmt: skip
 
 
 @needs("population", "geography")

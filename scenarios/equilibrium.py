@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from actors import messages as m
-from actors.rtm.state import NO_CASE
+from actors.rtm.state import ANSWERED, CHANNEL_MASK, NO_CASE
 from actors.subscribers import state as people
 from actors.subscribers.tables import N_ACTIVITY
 from geo.geography import Geography
@@ -34,6 +34,8 @@ PILOT_TICK_S = 3600
 WEEK_MS = 7 * 86_400_000
 SNAPSHOTS = 3
 """The pilot's last weeks lend their state at the weekday and hour of the start."""
+GROUPS = ("subscribers", "billing", "rtm", "contacts")
+"""Tables of donors in a cached pilot."""
 FORGET = 200_000_000
 """Moments further away than this, s, are marks such as `never`, and are not rebased."""
 
@@ -46,8 +48,8 @@ _MONEY = (
     "voice_left_s", "sms_left", "cycle_s", "debt_minor", "active_day", "life", "marks",
 )  # fmt: skip
 _ENGINE = (
-    "seen_s", "day", "data_norm_mb", "data_today_kb", "recent_case", "recent_day",
-    "owned_day",
+    "seen_s", "day", "data_norm_mb", "data_today_kb", "recent_case", "recent_channel",
+    "recent_day", "owned_day",
 )  # fmt: skip
 
 
@@ -120,17 +122,49 @@ def equilibrium(
 def _renamed(donors: Donors, pilot: Any, loaded: Any) -> Donors:
     """Return donors whose remembered use cases have the numbers that the scenario gives them.
 
-    A use case that the scenario does not know is forgotten as a contact that names none.
+    A contact for a use case that the scenario does not know is forgotten.
     """
-    before, now = list(pilot.catalogue.offers), list(loaded.catalogue.offers)
-    if before == now:
+    before, now = pilot.catalogue, loaded.catalogue
+    if list(before.offers) == list(now.offers) and list(before.channels) == list(now.channels):
         return donors
-    number = np.full(256, NO_CASE, np.uint8)
+    case = _numbers(list(before.offers), list(now.offers), 1 << 16)
+    way = _numbers(list(before.channels), list(now.channels), 128)
+
+    def renamed(cases: np.ndarray, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        told, bit = way[channels & CHANNEL_MASK], channels & ANSWERED
+        known = case[cases] != NO_CASE
+        # A channel that is no more counts for no cap; its number is that of one who asks himself.
+        told = np.where(told < 128, told, len(now.channels))
+        return case[cases], np.where(known, told | bit, 255).astype(np.uint8)
+
+    cases, channels = renamed(donors.rtm["recent_case"], donors.rtm["recent_channel"])
+    days = donors.rtm["recent_day"]
+    # Contacts that name none leave no gap before older ones.
+    order = np.argsort(cases == NO_CASE, axis=1, kind="stable")
+    recent = {
+        name: np.take_along_axis(array, order, axis=1)
+        for name, array in (
+            ("recent_case", cases), ("recent_channel", channels), ("recent_day", days),
+        )
+    }  # fmt: skip
+    more = donors.contacts
+    cases, channels = renamed(more["case"], more["channel"])
+    kept = cases != NO_CASE
+    contacts = {**more, "case": cases, "channel": channels}
+    return dataclasses.replace(
+        donors,
+        rtm={**donors.rtm, **recent},
+        contacts={name: array[kept] for name, array in contacts.items()},
+    )
+
+
+def _numbers(before: list[str], now: list[str], room: int) -> np.ndarray:
+    """Return (room,) uint16: the number that each entry has now, `NO_CASE` where it has none."""
+    number = np.full(room, NO_CASE, np.uint16)
     for i, name in enumerate(before):
         if name in now:
             number[i] = now.index(name)
-    recent = number[donors.rtm["recent_case"]]
-    return dataclasses.replace(donors, rtm={**donors.rtm, "recent_case": recent})
+    return number
 
 
 def run_pilot(
@@ -185,6 +219,7 @@ def _look(runtime: EmbeddedRuntime, now_ms: int) -> dict[str, dict[str, np.ndarr
                 "people": {n: subscribers.columns[n][fit].copy() for n in _PEOPLE},
                 "money": {n: billing.columns[n][fit].copy() for n in _MONEY},
                 "engine": {n: engine.columns[n][fit].copy() for n in _ENGINE},
+                "contacts": _contacts(engine, fit, sum(len(p["key"]["tariff"]) for p in parts)),
                 "key": {
                     "tariff": subscribers.profile["tariff"][fit].copy(),
                     "activity": subscribers.columns["activity"][fit].copy(),
@@ -206,7 +241,18 @@ def _look(runtime: EmbeddedRuntime, now_ms: int) -> dict[str, dict[str, np.ndarr
     _rebase(joined["engine"], ("day", "owned_day"), now_day)
     recent = joined["engine"]["recent_day"].astype(np.int64) - now_day
     joined["engine"]["recent_day"] = (recent & 255).astype(np.uint8)
+    then = joined["contacts"]["day"].astype(np.int64) - now_day
+    joined["contacts"]["day"] = (then & 255).astype(np.uint8)
     return joined
+
+
+def _contacts(engine: Any, fit: np.ndarray, before: int) -> dict[str, np.ndarray]:
+    """Return the further contacts of fit lines; `row` counts these, after `before` others."""
+    rows = engine.contacts.sorted_rows()
+    line = (rows.pop("key") >> 32) - engine.first
+    kept = fit[line]
+    number = np.cumsum(fit) - 1 + before
+    return {"row": number[line[kept]], **{name: a[kept] for name, a in rows.items()}}
 
 
 def _rebase(columns: dict[str, np.ndarray], names: tuple[str, ...], now: int) -> None:
@@ -219,6 +265,10 @@ def _rebase(columns: dict[str, np.ndarray], names: tuple[str, ...], now: int) ->
 
 def _sorted_donors(world: World, kept: list[dict[str, dict[str, np.ndarray]]]) -> Donors:
     """Return all kept lines sorted by stratum and volume."""
+    before = 0
+    for part in kept:
+        part["contacts"]["row"] += before
+        before += len(part["key"]["tariff"])
     joined = {
         group: {n: np.concatenate([k[group][n] for k in kept]) for n in kept[0][group]}
         for group in kept[0]
@@ -232,12 +282,20 @@ def _sorted_donors(world: World, kept: list[dict[str, dict[str, np.ndarray]]]) -
     def sort(group: str) -> dict[str, np.ndarray]:
         return {name: column[order] for name, column in joined[group].items()}
 
-    return Donors(start, sort("people"), sort("money"), sort("engine"), key["volume"][order])
+    contacts = joined["contacts"]
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    row = place[contacts["row"]]
+    by_row = np.argsort(row, kind="stable")
+    return Donors(
+        start, sort("people"), sort("money"), sort("engine"),
+        {name: a[by_row] for name, a in {**contacts, "row": row}.items()}, key["volume"][order],
+    )  # fmt: skip
 
 
 def _write(path: Path, donors: Donors) -> None:
     flat: dict[str, Any] = {"stratum_start": donors.stratum_start, "volume": donors.volume}
-    for group in ("subscribers", "billing", "rtm"):
+    for group in GROUPS:
         flat |= {f"{group}.{n}": a for n, a in getattr(donors, group).items()}
     temporary = path.with_suffix(f".{np.random.SeedSequence().entropy:x}.tmp")
     with temporary.open("wb") as handle:
@@ -246,7 +304,7 @@ def _write(path: Path, donors: Donors) -> None:
 
 
 def _read(path: Path) -> Donors:
-    groups: dict[str, dict[str, np.ndarray]] = {"subscribers": {}, "billing": {}, "rtm": {}}
+    groups: dict[str, dict[str, np.ndarray]] = {name: {} for name in GROUPS}
     with np.load(path, allow_pickle=False) as data:
         for name in data.files:
             if "." in name:

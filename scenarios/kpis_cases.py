@@ -26,6 +26,7 @@ from scenarios.estimates import (
     share,
     two_sided_p,
 )
+from scenarios.kpis_flags import BREACHES
 
 SQUARE_SCALE = 256
 """`exp_y2` is the sum of (y // 16) squared."""
@@ -206,7 +207,7 @@ def experiments(
         "universal_control_percent": universal_control_percent,
         "universal_control_lines": control_lines,
         "control_contacts": int(totals["control_contacts"].sum()),
-        "cap_breaches": int(totals["cap_breaches"].sum()),
+        **{name: int(totals[name].sum()) for name in BREACHES},
         "verdicts": {word: verdicts.count(word) for word in sorted(set(verdicts))},
         "arms": {
             name: _arms(totals, i, infos.get(name, CaseInfo(group="")))

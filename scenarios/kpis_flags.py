@@ -12,6 +12,14 @@ MARGIN_SHARE = (0.003, 0.03)
 """Joint margin of the programme over service revenue that is believable (assumption)."""
 WINNING_SHARE = 15 / 21
 """Share of use cases that may win before it is too good to be true."""
+BREACHES = {
+    "cap_breaches": "past a contact cap",
+    "list_breaches": "to lines without consent or on a black, grey or red list",
+    "quiet_breaches": "out as marketing in quiet hours",
+    "owned_breaches": "out for what the line owned",
+    "repeat_breaches": "past a limit on repeats",
+}
+"""Counters of broken rules of contact, and how to say it."""
 RATIO_P = 1e-6
 """A split of arms less likely than this is broken."""
 
@@ -31,8 +39,11 @@ def _broken_rules(kpis: Mapping[str, Any]) -> list[str]:
             f"{trials['control_contacts']:,} messages went to lines of the universal control "
             "(must be 0): every comparison with it is spoilt."
         )
-    if trials["cap_breaches"]:
-        out.append(f"{trials['cap_breaches']:,} messages went past a contact cap (must be 0).")
+    out += [
+        f"{trials[name]:,} messages went {words} (must be 0)."
+        for name, words in BREACHES.items()
+        if trials[name]
+    ]
     return out
 
 

@@ -15,9 +15,10 @@ from actors.rtm.params import SEGMENTS
 from scenarios.placing import line_roles
 from scenarios.population import homes
 from scenarios.world import LINES_AT_ONCE, World
-from sim.core.columns import Columns
+from sim.core.columns import Columns, Ids
 from sim.core.errors import InvariantError
 from sim.core.partition import Partition
+from sim.core.sparse import Sparse
 from sim.runtime.embedded import EmbeddedRuntime, Runtime
 
 
@@ -68,13 +69,17 @@ def _add_role(out: np.ndarray, first: int, last: int, saved: dict[str, Any], lik
     (state,) = like.state().values()
     keys = np.arange(first, last, dtype=np.int64)
     _filled(state, saved["state"], state.ids).add_digests(out, keys - first, keys)
+    for table in like.tables() if "tables" in saved else ():
+        rows = saved["tables"][table.schema.name]
+        at = (rows["key"] >> 32) - first
+        _filled(table, rows, table.ids).add_digests(out, at, rows["key"])
     rows = saved.get("pool")
     if rows is not None and len(rows["sub"]):
         at = rows["sub"].astype(np.int64) - first
         _filled(like.pool, rows, like.world.case_ids).add_digests(out, at, Columns.row_keys(rows))
 
 
-def _filled(like: Columns, arrays: dict[str, np.ndarray], ids: np.ndarray | None) -> Columns:
+def _filled(like: Columns | Sparse, arrays: dict[str, np.ndarray], ids: Ids | None) -> Columns:
     made = Columns(like.schema, 0)
     made.arrays, made.ids = dict(arrays), ids
     return made

@@ -39,6 +39,8 @@ class Donors:
     ----------
     stratum_start : (n_strata + 1,) int64, CSR over tariff x activity class
     subscribers, billing, rtm : columns of the donors, times relative to the snapshot
+    contacts : further contacts of the donors, sorted by `row`, their number (int64): `case`,
+        `channel`, `day` as in `CONTACTS`
     volume : (n,) uint8, the donors' own volume class
     """
 
@@ -46,6 +48,7 @@ class Donors:
     subscribers: dict[str, np.ndarray]
     billing: dict[str, np.ndarray]
     rtm: dict[str, np.ndarray]
+    contacts: dict[str, np.ndarray]
     volume: np.ndarray
 
 
@@ -231,6 +234,7 @@ def fresh_rtm(
     subs = np.arange(first, first + profile.n, dtype=np.int64)
     out["seen_s"][:] = silences(seed, subs, tables)[0]
     out["recent_case"][:] = rtm.NO_CASE
+    out["recent_channel"][:] = 255
     out["owned_day"][:] = -1000
     factor = np.append(tables.activity_factor, 0.02)[state["activity"]]
     norm = tables.daily_mb * factor * tables.volume_q[state["volume"]] / 1024
@@ -249,11 +253,15 @@ def copy_donors(
     donors: Donors,
     tables: PopulationTables,
     reserved: np.ndarray,
-) -> None:
+) -> dict[str, np.ndarray]:
     """Overwrite the changing columns of lines by those of donors of their stratum, in place.
 
     A line takes the donor whose data volume has the same rank in the stratum, so that allowance
     and balance fit what the line uses.
+
+    Returns
+    -------
+    contacts : rows of `CONTACTS`, the further contacts that the lines take over
     """
     stratum = profile["tariff"].astype(np.int64) * (N_ACTIVITY + 1) + subscribers["activity"]
     start, stop = donors.stratum_start[stratum], donors.stratum_start[stratum + 1]
@@ -272,6 +280,19 @@ def copy_donors(
     other = np.maximum(tables.volume_q[donors.volume[row]], 1)
     for name, most in (("data_norm_mb", 65_000), ("data_today_kb", 2_000_000_000)):
         engine[name][has] = np.minimum(engine[name][has].astype(np.int64) * own // other, most)
+    return _contacts_of(donors.contacts, first + np.flatnonzero(has), row)
+
+
+def _contacts_of(
+    contacts: dict[str, np.ndarray], subs: np.ndarray, row: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return rows of `CONTACTS` for lines that each take those of one donor."""
+    begin = np.searchsorted(contacts["row"], row)
+    n = np.searchsorted(contacts["row"], row, side="right") - begin
+    number = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+    source = np.repeat(begin, n) + number
+    out = {name: contacts[name][source] for name in ("case", "channel", "day")}
+    return {"key": (np.repeat(subs, n).astype(np.int64) << 32) | number, **out}
 
 
 @kernel

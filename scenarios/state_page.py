@@ -18,6 +18,7 @@ from actors.subscribers import state as people
 from actors.subscribers.actor import pool_capacity
 from sim.core.columns import Field, Schema
 from sim.core.partition import DEFAULT_LINES
+from sim.core.sparse import LOAD_PERCENT, ROOM_AT_START
 
 PAGE = Path(__file__).parent.parent / "docs" / "explain" / "state.md"
 LIMIT_BYTES = 160
@@ -70,6 +71,13 @@ def pools() -> list[tuple[str, str, int, float, str]]:
             "Experiment", "rtm", rtm.EXPERIMENT.row_bytes(), EXPERIMENTS_AT_START / lines,
             "winners and withheld whose horizon runs; grows by doubling with them, at most a row "
             "for each line",
+        ),
+        *(
+            (
+                schema.name, "rtm", schema.row_bytes(), ROOM_AT_START / lines,
+                f"{schema.doc}; grows by doubling, at most {LOAD_PERCENT} % of the room is taken",
+            )
+            for schema in (rtm.CONTACTS, rtm.TAKEN)
         ),
     ]  # fmt: skip
 

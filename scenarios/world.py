@@ -29,6 +29,7 @@ from actors.metrics import ARMS, BUCKETS, SUBSCRIBER_METRICS
 from actors.profile import ProfileTables
 from actors.rtm.actor import RtmActor, RtmWorld
 from actors.rtm.params import NEEDS, SEGMENTS
+from actors.rtm.state import ANSWERED
 from actors.rtm.tables import bind, dwell_seconds
 from actors.rtm.tables import compile_tables as rtm_tables
 from actors.subscribers.actor import SubscriberActor, SubscriberCounters, SubscriberWorld
@@ -143,8 +144,9 @@ class World:
             self.population,
         )
         engine = fresh_rtm(self.seed, first, profile, people, self.population, reserved)
+        contacts = None
         if self.donors is not None:
-            copy_donors(
+            contacts = copy_donors(
                 self.seed,
                 first,
                 profile,
@@ -169,7 +171,7 @@ class World:
         return (
             SubscriberActor(self.subscribers, first, profile, people),
             BillingActor(self.billing, first, profile, money),
-            RtmActor(self.rtm, first, profile, engine),
+            RtmActor(self.rtm, first, profile, engine, contacts),
         )
 
     def make_globals(self) -> TwinGlobals:
@@ -379,8 +381,13 @@ def build_world(
         dwell_s=dwell_seconds(scenario.rtm),
         start_quarter=calendar.start_quarter,
     )
-    ids = np.zeros(256, np.uint64)
+    ids = np.zeros(1 << 16, np.uint64)
     ids[: len(offers)] = [rng.name_id("offer:" + offer.offer) for offer in offers]
+    ways = np.zeros(256, np.uint64)
+    ways[: len(channels)] = [rng.name_id("channel:" + c.channel) for c in channels]
+    ways[ANSWERED : ANSWERED + len(channels)] = [
+        rng.name_id("answered:" + c.channel) for c in channels
+    ]
     check_contracts(
         TOPOLOGY.check(),
         {r.role: r.consumes for r in (SubscriberActor, BillingActor, RtmActor)},
@@ -409,6 +416,7 @@ def build_world(
                 seed=scenario.seed,
                 offers=offers,
                 channels=channels,
+                tariffs=tariffs,
                 quests=quests,
                 bindings=bindings,
                 billing=scenario.billing,
@@ -422,6 +430,7 @@ def build_world(
             scenario.rtm.enabled,
             len(offers),
             ids,
+            ways,
         ),
         population=_population_tables(scenario, catalogue, geo, sub_tables),
         channel_tables=channel_tables(

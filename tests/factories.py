@@ -34,6 +34,8 @@ MYOPIC = {
     "rtm.universal_control_percent": 0,
     "rtm.consent_share": 1,
     "rtm.black_share": 0,
+    "rtm.policy.grey.share": 0,
+    "rtm.policy.red.share": 0,
     "rtm.capture.loss": 0,
     "subscribers.answers.fatigue_weight": 0,
     "subscribers.answers.trust_weight": 0,
@@ -84,7 +86,10 @@ EVENTFUL = {
             "unfinished_purchase": {
                 "truth": {"b0": 1},
                 "when": {"cart_visit": {"kind": 1}},
-                "policy": {"cap": {"contacts": 15, "per_days": 1}},
+                "policy": {
+                    "cap": {"contacts": 15, "per_days": 1},
+                    "repeat": {"times": 3, "per_days": 30},
+                },
             },
             "service_apology": {"when": {"service_failures": {"count": 1}}},
             "low_balance_credit": {"truth": {"b0": 3}, "eligible": {"tenure_days_min": 0}},

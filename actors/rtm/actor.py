@@ -15,20 +15,23 @@ import numpy as np
 
 from actors import messages as m
 from actors.metrics import RTM_METRICS
+from actors.rtm.breaches import count_breaches
 from actors.rtm.decide import decide
 from actors.rtm.dispatch import Rule, make_dispatch
 from actors.rtm.experiments import close_experiments, mark_purchases
+from actors.rtm.history import forget_old
 from actors.rtm.outcomes import take_deliveries
 from actors.rtm.quests import quests_open, run_quest
 from actors.rtm.scan import make_scan
-from actors.rtm.state import EXPERIMENT, HIT
+from actors.rtm.state import CONTACTS, EXPERIMENT, HIT, TAKEN, engine_view
 from actors.rtm.tables import RtmTables
 from actors.rtm.triggers import registry
 from sim.core.actor import Inbox, Rows, Slice
 from sim.core.columns import Block, Columns, Schema, concat_rows
 from sim.core.errors import LimitError
 from sim.core.metrics import Tally, new_tally
-from sim.core.ticks import Tick
+from sim.core.sparse import Sparse
+from sim.core.ticks import DAY_MS, Tick
 
 RtmCounters = namedtuple("RtmCounters", [metric.name for metric in RTM_METRICS])  # type: ignore[misc]  # names are data
 ROOM = 65_536
@@ -46,7 +49,8 @@ class RtmWorld:
     labels : labels of metric dimensions
     enabled : False sees everything and decides nothing
     n_cases : use cases of the run
-    case_ids : (256,) uint64, name id of each use case, for digests; 0 beyond
+    case_ids : (65536,) uint64, name id of each use case, for digests; 0 beyond
+    channel_ids : (256,) uint64, of each channel, with and without the bit of an answer
     bound : (n,) int64 sorted lines that replay a recording
     gaps_ms : spans of the recording without rows, which are nobody's silence
     """
@@ -57,6 +61,7 @@ class RtmWorld:
     enabled: bool
     n_cases: int
     case_ids: np.ndarray
+    channel_ids: np.ndarray
     bound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     gaps_ms: tuple[tuple[int, int], ...] = ()
 
@@ -85,12 +90,24 @@ class RtmActor:
     consumes: ClassVar[tuple[Schema, ...]] = (m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT, m.DELIVERY)
     produces: ClassVar[tuple[Schema, ...]] = (m.INTENT, m.CREDIT, m.DETECTION, m.DECISION)
 
-    def __init__(self, world: RtmWorld, first: int, profile: Columns, state: Columns) -> None:
+    def __init__(
+        self,
+        world: RtmWorld,
+        first: int,
+        profile: Columns,
+        state: Columns,
+        contacts: Rows | None = None,
+    ) -> None:
         self.world = world
         self.first = first
         self.profile = profile
         self.columns = state
-        self.columns.ids = world.case_ids
+        by_column = {"case": world.case_ids, "channel": world.channel_ids}
+        self.columns.ids = {f"recent_{name}": ids for name, ids in by_column.items()}
+        self.contacts = Sparse(CONTACTS, by_column)
+        self.taken = Sparse(TAKEN)
+        if contacts is not None:
+            self.contacts.restore(contacts)
         self.enabled = world.enabled
         self.scan = scan_for(world.rules)
         self.pool = Columns(EXPERIMENT, EXPERIMENTS_AT_START)
@@ -123,6 +140,20 @@ class RtmActor:
             self._keep("Credit", {name: a[:n] for name, a in made.arrays.items()})
         self._run_quest(tick)
         self._bridge_gaps(tick)
+        if tick.start_ms // DAY_MS != (tick.start_ms - (tick.end_ms - tick.start_ms)) // DAY_MS:
+            self._forget_contacts(tick.start_ms)
+
+    @property
+    def view(self) -> Any:
+        """Return what kernels of decisions see of the lines."""
+        return engine_view(self.columns, self.contacts, self.taken, self.first)
+
+    def _forget_contacts(self, now_ms: int) -> None:
+        """Once a day, forget the contacts that no cap counts any more."""
+        t = self.world.tables
+        quarters = now_ms // 900_000 + t.start_quarter
+        days = (quarters + t.region_shift_q[self.profile["region"]]) // 96
+        forget_old(self.columns, self.contacts, t, self.first, days)
 
     def _bridge_gaps(self, tick: Tick) -> None:
         """Let the clock of silence stand still over gaps of a recording that end in this tick."""
@@ -140,8 +171,10 @@ class RtmActor:
         activity, rated = part.blocks["Activity"], part.blocks["Rated"]
         events = part.blocks["AccountEvent"]
         hits, found, credits = self._scratch(part)
+        if self.world.tables.contact.case_limits.any():
+            self.taken.reserve(int((activity.rows()["kind"] == m.RESPONSE).sum()))
         n_hits, n_found, n_credits = self.scan(
-            self.columns.view,
+            self.view,
             self.profile.view,
             self.world.tables,
             self.first,
@@ -203,17 +236,29 @@ class RtmActor:
         return {"RtmState": self.columns}
 
     def pool_digests(self) -> dict[str, int]:
-        """Return the digest of the horizons that are open."""
-        return {"Experiment": self.pool.digest_rows(self.n_pool, self.world.case_ids)}
+        """Return the digests of open horizons and of sparse tables."""
+        return {
+            "Experiment": self.pool.digest_rows(self.n_pool, self.world.case_ids),
+            **{table.schema.name: table.digest() for table in self.tables()},
+        }
+
+    def tables(self) -> tuple[Sparse, ...]:
+        """Return what only some lines have, by line and name."""
+        return self.contacts, self.taken
 
     def nbytes(self) -> int:
-        """Return the bytes of state and pools."""
-        return self.columns.nbytes + self.pool.nbytes
+        """Return the bytes of state, pools and sparse tables."""
+        return self.columns.nbytes + self.pool.nbytes + sum(t.nbytes for t in self.tables())
 
     def snapshot(self) -> dict[str, Any]:
-        """Return state, pool and whether the engine is on."""
+        """Return state, pool, sparse tables and whether the engine is on."""
         pool = {name: a[: self.n_pool].copy() for name, a in self.pool.arrays.items()}
-        return {"state": self.columns.snapshot(), "pool": pool, "enabled": np.array(self.enabled)}
+        return {
+            "state": self.columns.snapshot(),
+            "pool": pool,
+            "tables": {table.schema.name: table.snapshot() for table in self.tables()},
+            "enabled": np.array(self.enabled),
+        }
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go back to a snapshot."""
@@ -223,15 +268,19 @@ class RtmActor:
         self.n_pool = len(saved["pool"]["sub"])
         for name, array in saved["pool"].items():
             self.pool[name][: self.n_pool] = array
+        for table in self.tables():
+            table.restore(saved["tables"][table.schema.name])
         self.enabled = bool(saved["enabled"])
 
     def _decide(self, hits: Block, n_hits: int) -> None:
         self._make_room(n_hits)
         intents = Columns(m.INTENT, n_hits)
         log = Columns(m.DECISION, n_hits)
+        self.contacts.reserve(n_hits)
+        view = self.view
         n_intents, self.n_pool = decide(
             self.profile.view,
-            self.columns.view,
+            view,
             self.world.tables,
             self.first,
             hits.view,
@@ -243,6 +292,9 @@ class RtmActor:
             self.n_pool,
             log.view,
             self._counters,
+        )
+        count_breaches(
+            self.profile.view, view, self.world.tables, intents.view, 0, n_intents, self._counters
         )
         self._keep("Intent", {name: a[:n_intents] for name, a in intents.arrays.items()})
         self._keep("Decision", log.arrays)

@@ -11,7 +11,8 @@ import numpy as np
 from actors import messages as m
 from actors.rtm.arbitration import choose, furthest
 from actors.rtm.experiments import held_out, open_experiment, switched_off
-from actors.rtm.policy import contacts_since, pick_channel, remember_contact
+from actors.rtm.history import remember_contact
+from actors.rtm.policy import pick_channel
 from actors.rtm.state import CONTROL
 from sim.core.histogram import bucket_of
 from sim.core.kernel import kernel
@@ -99,7 +100,7 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
         c.trigger_hits[rule] += 1
         late = latency(t, sub, t.rule_id[rule], ts_ms, c)
         best, score, n_eligible, n_allowed = choose(
-            p, s, t, i, rule, day, quarters % 96, reasons, c
+            p, s, t, i, sub, rule, day, quarters % 96, reasons, c
         )
         c.eligible_decisions[rule] += n_eligible > 0
         c.allowed_decisions[rule] += n_allowed > 0
@@ -110,13 +111,14 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
             case = furthest(t, rule, reasons)
             reason = reasons[case]
         else:
+            way = pick_channel(p, s, t, i, sub, best, day)
             if switched_off(t, sub, best):
                 reason = m.SWITCHED_OFF
             elif held_out(t, sub, best):
                 reason = m.HOLDOUT
                 c.ghosts[best] += 1
             else:
-                channel = pick_channel(s, t, i, best)
+                channel = way
                 n_intents = send_intent(
                     s, t, i, sub, best, channel, ts_ms, ts_ms + late, score, intents, n_intents, c
                 )
@@ -127,11 +129,7 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
                 )
                 # A withheld winner uses up its slot as a treated one does, so that the two
                 # arms meet the same rules afterwards.
-                remember_contact(s, i, best, day)
-                if not t.case_service[best] and (
-                    contacts_since(s, t, i, day, t.cap_days, -1, True) > t.cap
-                ):
-                    c.cap_breaches[0] += 1
+                remember_contact(s, t, i, best, way, day, reason != m.INTENDED)
         for j in range(t.rule_start[rule], t.rule_start[rule + 1]):
             c.decisions[t.rule_cases[j], reasons[t.rule_cases[j]]] += 1
         c.outcomes[rule, reason] += 1

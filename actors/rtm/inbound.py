@@ -47,6 +47,7 @@ def inbound_tables(tables: Any, n_cases: int) -> tuple[Any, int]:
         case_channels=np.full((max(n_cases, 1), 1), channel, np.int64),
         channel_needs_app=np.append(tables.channel_needs_app, np.int64(0)),
         channel_cost_minor=np.append(tables.channel_cost_minor, np.int64(0)),
+        # The tables of contact policy hold that channel already.
     ), n_rules
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from actors import messages as m
+from actors.rtm.history import mark_answered
 from actors.rtm.state import CONSENT
 from sim.core.kernel import kernel
+from sim.core.sparse import find, key_of, put
 
 
 @kernel
@@ -24,8 +26,24 @@ def add_credit(credits, n, sub, ts_ms, case, kind, amount):
 
 
 @kernel
-def take_answer(t, s, i, sub, ts_ms, code, case, credits, nc):
+def count_taken(t, s, sub, case, day):
+    """Count an acceptance of a use case whose repeats are limited; its window begins with one."""
+    key = key_of(sub, t.case_id[case])
+    row = find(s.taken, key)
+    if row < 0 or day - np.int64(s.taken.day[row]) >= t.contact.case_repeat_days[case]:
+        row = put(s.taken, key)
+        s.taken.times[row] = 0
+        s.taken.day[row] = day
+    s.taken.times[row] = min(np.int64(s.taken.times[row]) + 1, 65_535)
+
+
+@kernel
+def take_answer(t, s, i, sub, ts_ms, day, code, case, credits, nc):
     """Close the loop on an answer: give what was accepted, respect what was refused."""
+    if code == m.CLICK or code == m.ACCEPT:
+        mark_answered(s, i, case)
+    if code == m.ACCEPT and t.contact.case_limits[case]:
+        count_taken(t, s, sub, case, day)
     if code == m.OPT_OUT:
         s.flags[i] &= ~np.uint8(CONSENT)
     elif code == m.ACCEPT:

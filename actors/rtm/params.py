@@ -15,6 +15,8 @@ from sim.core.params import Params
 SEGMENTS = ("mass", "youth", "premium", "business", "m2m")
 NEEDS = ("data", "roaming", "shopping", "money", "loyalty", "device")
 GROUPS = ("billing", "geo", "traffic", "retention")
+WINDOW_DAYS_MAX = 60
+"""Longest window of a cap, days: a contact is remembered by its day modulo 256."""
 
 
 class Eligible(Params):
@@ -75,8 +77,22 @@ class TreatmentParams(Params):
 class Cap(Params):
     """Highest number of contacts in a time."""
 
-    contacts: int = Field(default=1, ge=0, le=15)
-    per_days: int = Field(default=7, ge=1, le=28)
+    contacts: int = Field(default=1, ge=0, le=15, description="contacts, at most")
+    per_days: int = Field(
+        default=7, ge=1, le=WINDOW_DAYS_MAX, description="in so many days, today among them"
+    )
+
+
+class Repeat(Params):
+    """How often a line may take part in one offer: acceptances, not contacts."""
+
+    times: int = Field(default=0, ge=0, le=1_000, description="acceptances, at most; 0: no limit")
+    per_days: int = Field(
+        default=30, ge=1, le=400, description="within so many days of the first of them"
+    )
+    segment: dict[Literal["mass", "youth", "premium", "business", "m2m"], int] = Field(
+        default={}, description="another number of times for a segment; 0: no limit"
+    )
 
 
 class OfferPolicy(Params):
@@ -84,9 +100,14 @@ class OfferPolicy(Params):
 
     cap: Cap = Cap()
     lever: float = Field(default=1.0, ge=0, le=100, description="business lever in arbitration")
+    priority: int = Field(
+        default=5, ge=0, le=9, description="rank for contacts kept back (`rtm.policy.reserve`)"
+    )
+    repeat: Repeat = Repeat()
     service: bool = Field(
         default=False,
-        description="service message: exempt from caps, quiet hours and marketing consent",
+        description="service message: exempt from caps of marketing, quiet hours, marketing "
+        "consent and the grey and red lists",
     )
     expires_min: int = Field(default=240, ge=1, le=10_080, description="life of the message, min")
 
@@ -157,6 +178,86 @@ class QuietHours(Params):
     to_h: float = Field(default=9.0, ge=0, le=24)
 
 
+class ByValue(Params):
+    """Contacts more or less by what a line is worth, as the engine believes it.
+
+    Worth is the fee of its tariff without VAT, and the running margin made a month.
+    """
+
+    high_minor: int = Field(
+        default=80_000, description="from this worth a month, minor units, a line is of high value"
+    )
+    more: int = Field(default=0, ge=0, le=15, description="contacts more for it, in every window")
+    low_minor: int = Field(
+        default=10_000, description="below this worth a month, minor units, of low value"
+    )
+    fewer: int = Field(default=0, ge=0, le=15, description="contacts fewer for it")
+
+
+class ByFatigue(Params):
+    """Contacts fewer for a line that ignores them: what the engine takes for fatigue."""
+
+    ignored: int = Field(
+        default=3, ge=1, le=15, description="ignored marketing contacts that make a line tired"
+    )
+    within_days: int = Field(
+        default=14, ge=1, le=WINDOW_DAYS_MAX, description="so many days are looked back"
+    )
+    fewer: int = Field(
+        default=0, ge=0, le=15, description="contacts fewer for a tired line, in every window"
+    )
+
+
+class Reserve(Params):
+    """Contacts of each window kept back for offers of high priority."""
+
+    contacts: int = Field(default=0, ge=0, le=15, description="kept back; 0: none")
+    priority: int = Field(
+        default=8, ge=0, le=9, description="offers of at least this priority may use them"
+    )
+
+
+class GreyList(Params):
+    """Lines averse to some channels or topics, as the CRM knows: marketing spares them there."""
+
+    share: float = Field(default=0.02, ge=0, le=1, description="lines on it (assumption)")
+    channel_share: float = Field(
+        default=0.5, ge=0, le=1, description="of these, averse to one kind of channel (assumption)"
+    )
+    topic_share: float = Field(
+        default=0.3, ge=0, le=1, description="of these, averse to one category (assumption)"
+    )
+
+
+class RedList(Params):
+    """Protected lines."""
+
+    share: float = Field(default=0.002, ge=0, le=1, description="lines on it (assumption)")
+    bars: Literal["marketing", "everything"] = Field(
+        default="marketing", description="marketing: only service messages; everything: none"
+    )
+
+
+class ContactPolicy(Params):
+    """Contact rules beyond `rtm.cap` and `rtm.quiet`; all but lists leave service messages out."""
+
+    caps: tuple[Cap, ...] = Field(
+        default=(), description="caps on all marketing, each beside `rtm.cap`"
+    )
+    channels: dict[str, tuple[Cap, ...]] = Field(
+        default={},
+        description="caps on marketing in one channel or one kind of channel, by its name",
+    )
+    reserve: Reserve = Reserve()
+    value: ByValue = ByValue()
+    fatigue: ByFatigue = ByFatigue()
+    black_bars: Literal["marketing", "everything"] = Field(
+        default="everything", description="what the black list bars: all messages, or marketing"
+    )
+    grey: GreyList = GreyList()
+    red: RedList = RedList()
+
+
 class Capture(Params):
     """How late and how lossy the engine sees events."""
 
@@ -187,6 +288,7 @@ class RtmParams(Params):
     )
     cap: Cap = Cap(contacts=2, per_days=7)
     quiet: QuietHours = QuietHours()
+    policy: ContactPolicy = ContactPolicy()
     universal_control_percent: float = Field(
         default=5.0, ge=0, le=100, description="lines withheld from everything"
     )

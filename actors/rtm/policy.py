@@ -1,7 +1,7 @@
-"""Contact policy: consent, lists, control, quiet hours, caps, ownership, reach.
+"""Contact policy: consent, lists, control, quiet hours, caps, repeats, ownership, reach.
 
 It owns the order of precedence of the reasons for which an eligible candidate may not be sent, each
-with exactly one reason, and the history of contacts.  It must not know what an offer is worth.
+with exactly one reason.  It must not know what an offer is worth, nor how contacts are remembered.
 """
 
 from __future__ import annotations
@@ -9,36 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from actors import messages as m
-from actors.rtm.state import ALIVE, APP, BLACK, CONSENT, CONTROL, NO_CASE, RECENT
+from actors.rtm.history import contact_at, contacts_since, days_since
+from actors.rtm.state import ALIVE, ANSWERED, APP, BLACK, CONSENT, CONTROL, NO_CASE
 from sim.core.kernel import kernel
+from sim.core.rng import draw_cause, stream
+from sim.core.sparse import find, key_of
 
-
-@kernel
-def contacts_since(s, t, i, day, days, case, marketing_only):
-    """Return how many remembered contacts lie within `days`, of one use case or of all."""
-    found = 0
-    for k in range(RECENT):
-        other = s.recent_case[i, k]
-        if other == NO_CASE:
-            continue
-        age = (np.int64(day) - np.int64(s.recent_day[i, k])) & 255
-        if age >= days:
-            continue
-        if case >= 0:
-            found += other == case
-        elif not marketing_only or not t.case_service[other]:
-            found += 1
-    return found
-
-
-@kernel
-def remember_contact(s, i, case, day):
-    """Remember a contact in place of the oldest one."""
-    for k in range(RECENT - 1, 0, -1):
-        s.recent_case[i, k] = s.recent_case[i, k - 1]
-        s.recent_day[i, k] = s.recent_day[i, k - 1]
-    s.recent_case[i, 0] = case
-    s.recent_day[i, 0] = day & 255
+S_RED = stream("on the red list")
+S_GREY = stream("on the grey list")
+S_AVERSE = stream("averse to a channel or a topic")
 
 
 @kernel
@@ -50,37 +29,173 @@ def is_quiet(t, quarter):
 
 
 @kernel
-def pick_channel(s, t, i, case):
-    """Return the first treatment's channel that can reach the line, or -1."""
-    for k in range(t.case_channels.shape[1]):
-        channel = t.case_channels[case, k]
-        if channel < 0:
-            break
-        if t.channel_needs_app[channel] == 0 or s.flags[i] & APP:
-            return np.int64(channel)
-    return np.int64(-1)
+def is_red(t, sub):
+    """Return whether a line is on the red list: a lasting trait, drawn by its number."""
+    a, _, _, _ = draw_cause(t.seed, S_RED, sub, np.uint32(0), 0, 0)
+    return a < t.contact.red
 
 
 @kernel
-def policy(s, t, i, case, day, quarter):
-    """Return the first reason of contact policy against a use case, or `INTENDED`."""
+def is_grey(t, sub):
+    """Return whether a line is on the grey list: averse to some channels or topics."""
+    a, _, _, _ = draw_cause(t.seed, S_GREY, sub, np.uint32(0), 0, 0)
+    return a < t.contact.grey
+
+
+@kernel
+def averse(t, sub, name_id, share):
+    """Return whether a grey line is averse to the thing of a name."""
+    a, _, _, _ = draw_cause(t.seed, S_AVERSE, sub, name_id, 0, 0)
+    return a < share
+
+
+@kernel
+def worth_minor(p, s, t, i, day):
+    """Return what a line is worth a month, as the engine believes: fee and running margin."""
+    running = np.int64(s.margin_minor[i]) * 30 // max(day + 1, 7)
+    return t.contact.tariff_minor[p.tariff[i]] + running
+
+
+@kernel
+def ignored(s, t, i, day):
+    """Return how many marketing contacts of the last days, today's aside, were not answered."""
+    found = 0
+    k = 0
+    while True:
+        case, channel, then = contact_at(s, i, k)
+        if case == NO_CASE:
+            return found
+        age = days_since(day, then)
+        if 1 <= age < t.contact.tired_days and not channel & ANSWERED:
+            found += not t.case_service[case]
+        k += 1
+
+
+@kernel
+def cap_shift(p, s, t, i, case, day):
+    """Return by how many contacts the caps of marketing move for a line and a use case."""
+    c = t.contact
+    shift = np.int64(0)
+    if c.high_more or c.low_fewer:
+        worth = worth_minor(p, s, t, i, day)
+        if worth >= c.high_minor:
+            shift += c.high_more
+        elif worth < c.low_minor:
+            shift -= c.low_fewer
+    if c.tired_fewer and ignored(s, t, i, day) >= c.tired_from:
+        shift -= c.tired_fewer
+    if c.case_priority[case] < c.reserve_priority:
+        shift -= c.reserve
+    return shift
+
+
+@kernel
+def capped(s, t, i, day, shift):
+    """Return whether one more marketing contact is past a cap on all of them."""
+    for w in range(t.contact.cap_contacts.shape[0]):
+        most = max(t.contact.cap_contacts[w] + shift, 0)
+        if contacts_since(s, t, i, day, t.contact.cap_days[w], -1, -1, True) >= most:
+            return True
+    return False
+
+
+@kernel
+def channel_capped(s, t, i, channel, day, shift):
+    """Return whether one more marketing contact is past a cap of the channel or of its kind."""
+    for w in range(t.contact.lane_contacts.shape[0]):
+        if t.contact.lane_of[w, channel]:
+            most = max(t.contact.lane_contacts[w] + shift, 0)
+            if contacts_since(s, t, i, day, t.contact.lane_days[w], -1, w, True) >= most:
+                return True
+    return False
+
+
+@kernel
+def repeated(p, s, t, i, sub, case, day):
+    """Return whether a line has taken part in an offer as often as it may."""
+    most = t.contact.case_repeat[case, p.segment[i]]
+    if most == 0:
+        return False
+    row = find(s.taken, key_of(sub, t.case_id[case]))
+    if row < 0 or day - np.int64(s.taken.day[row]) >= t.contact.case_repeat_days[case]:
+        return False
+    return s.taken.times[row] >= most
+
+
+@kernel
+def can_reach(p, s, t, i, sub, channel):
+    """Return whether a channel gets to a line at all."""
+    return t.channel_needs_app[channel] == 0 or (s.flags[i] & APP) != 0
+
+
+@kernel
+def route(p, s, t, i, sub, case, day, shift):
+    """Return the channel of the first treatment that may be used, and else the reason against it.
+
+    Returns
+    -------
+    channel, reason : -1 and the reason at which the last hope ended, or a channel and `INTENDED`
+    """
+    marketing = not t.case_service[case]
+    grey = marketing and is_grey(t, sub)
+    reason = m.NO_CHANNEL
+    for k in range(t.case_channels.shape[1]):
+        channel = np.int64(t.case_channels[case, k])
+        if channel < 0:
+            break
+        if not can_reach(p, s, t, i, sub, channel):
+            continue
+        kind = t.contact.channel_kind[channel]
+        if grey and kind and averse(t, sub, kind, t.contact.grey_channel):
+            reason = m.GREY_LIST if reason == m.NO_CHANNEL else reason
+            continue
+        if marketing and channel_capped(s, t, i, channel, day, shift):
+            reason = m.CHANNEL_CAP
+            continue
+        return channel, m.INTENDED
+    return np.int64(-1), reason
+
+
+@kernel
+def pick_channel(p, s, t, i, sub, case, day):
+    """Return the channel of the first treatment that may be used for an allowed case, or -1."""
+    shift = np.int64(0) if t.case_service[case] else cap_shift(p, s, t, i, case, day)
+    return route(p, s, t, i, sub, case, day, shift)[0]
+
+
+@kernel
+def policy(p, s, t, i, sub, case, day, quarter):
+    """Return the first reason of contact policy against a use case, or `INTENDED`.
+
+    First in the order of `messages.REASONS`.
+    """
     service = t.case_service[case]
+    marketing = not service
     if not s.flags[i] & ALIVE:
         return m.INACTIVE
-    if not service and not s.flags[i] & CONSENT:
+    if marketing and not s.flags[i] & CONSENT:
         return m.NO_CONSENT
-    if s.flags[i] & BLACK:
+    if s.flags[i] & BLACK and (marketing or t.contact.black_all):
         return m.BLACK_LIST
+    if t.contact.red and (marketing or t.contact.red_all) and is_red(t, sub):
+        return m.RED_LIST
     if s.flags[i] & CONTROL:
         return m.UNIVERSAL_CONTROL
-    if not service and is_quiet(t, quarter):
+    if marketing and is_quiet(t, quarter):
         return m.QUIET_HOURS
-    if contacts_since(s, t, i, day, t.case_cap_days[case], case, False) >= t.case_cap[case]:
+    if repeated(p, s, t, i, sub, case, day):
+        return m.REPEAT
+    if contacts_since(s, t, i, day, t.case_cap_days[case], case, -1, False) >= t.case_cap[case]:
         return m.COOL_DOWN
-    if not service and contacts_since(s, t, i, day, t.cap_days, -1, True) >= t.cap:
-        return m.CAP
+    shift = np.int64(0)
+    if marketing:
+        shift = cap_shift(p, s, t, i, case, day)
+        if capped(s, t, i, day, shift):
+            return m.CAP
     if t.case_need[case] == 0 and t.case_owns[case] and s.owned_day[i] >= day:
         return m.OWNED
-    if pick_channel(s, t, i, case) < 0:
-        return m.NO_CHANNEL
-    return m.INTENDED
+    if marketing and t.contact.grey and is_grey(t, sub):
+        topic = t.contact.topic_id[t.case_need[case]]
+        if averse(t, sub, topic, t.contact.grey_topic):
+            return m.GREY_LIST
+    return route(p, s, t, i, sub, case, day, shift)[1]

@@ -200,7 +200,7 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
     elif kind == m.PURCHASE:
         take_purchase(t, s, i, day, code, np.int64(a.ref[k]), charged)
     elif kind == m.RESPONSE:
-        nc = take_answer(t, s, i, sub, ts_ms, code, np.int64(a.ref[k]), credits, nc)
+        nc = take_answer(t, s, i, sub, ts_ms, day, code, np.int64(a.ref[k]), credits, nc)
     return n, nf, nc
 
 

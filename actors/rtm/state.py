@@ -6,12 +6,20 @@ was shown; nothing latent is here.
 
 from __future__ import annotations
 
-from sim.core.columns import Field, Schema
+from collections import namedtuple
+from typing import Any
 
-RECENT = 4
-"""Contacts remembered by line; a cap may ask for at most three in its window."""
-LANES = ("0", "1", "2", "3")
-NO_CASE = 255
+from sim.core.columns import Columns, Field, Schema
+from sim.core.sparse import Sparse, sparse_schema
+
+RECENT = 2
+"""Latest contacts that lie in the row of a line; older ones of which a cap still counts lie in
+`CONTACTS`."""
+LANES = ("0", "1")
+NO_CASE = 65_535
+ANSWERED = 128
+"""Bit of a contact's channel: it was answered, or it was withheld and nobody could ignore it."""
+CHANNEL_MASK = 127
 
 CONSENT, APP, BLACK, CONTROL, ALIVE, DWELT, LANDED = 1, 2, 4, 8, 16, 32, 64
 """Bits of `flags`; `DWELT`: the dwell of the visit that is going on was noted; `LANDED`: the visit
@@ -38,9 +46,17 @@ STATE = Schema(
         Field("failures_s", "i4", "s", "first failure of the window"),
         Field(
             "recent_case",
+            "u2",
+            "1",
+            "use cases of the latest contacts; 65535 none",
+            LANES,
+            named=True,
+        ),
+        Field(
+            "recent_channel",
             "u1",
             "1",
-            "use cases of the latest contacts; 255 none",
+            "their channels; upper bit: answered, or withheld",
             LANES,
             named=True,
         ),
@@ -53,6 +69,34 @@ STATE = Schema(
     ),
     doc="live profile of a line, as the engine believes it",
 )
+
+CONTACTS = sparse_schema(
+    "Contacts",
+    (
+        Field("case", "u2", "1", "use case", named=True),
+        Field("channel", "u1", "1", "channel; upper bit: answered, or withheld", named=True),
+        Field("day", "u1", "days", "day, modulo 256"),
+    ),
+    doc="contacts before the latest two of which a cap still counts, by (line, number)",
+)
+
+TAKEN = sparse_schema(
+    "Taken",
+    (
+        Field("times", "u2", "1", "offers accepted since `day`"),
+        Field("day", "i2", "days", "first acceptance of the window"),
+    ),
+    doc="acceptances of use cases with a limit on repeats, by (line, use case)",
+)
+
+EngineView = namedtuple("EngineView", (*STATE.names, "contacts", "taken", "first"))  # type: ignore[misc]  # names are data
+"""What kernels of decisions see of lines: the columns, both sparse tables, and the first line."""
+
+
+def engine_view(columns: Columns, contacts: Sparse, taken: Sparse, first: int) -> Any:
+    """Return the `EngineView` of a partition whose first line has the global id `first`."""
+    return EngineView(*columns.view, contacts.view, taken.view, first)
+
 
 EXPERIMENT = Schema(
     "Experiment",

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from actors import messages as m
-from actors.billing.params import BillingParams
+from actors.billing.params import BillingParams, Tariff
 from actors.channels.params import Channel
 from actors.rtm.dispatch import Rule, options_table
 from actors.rtm.params import NEEDS, SEGMENTS, Offer, Quest, RtmParams
+from actors.rtm.policy_tables import PolicyTables, compile_policy
 from actors.rtm.triggers import registry
 from geo.geography import Geography
 from sim.core import histogram, quantiles, rng
@@ -235,6 +236,7 @@ def compile_tables(
     seed: int,
     offers: Sequence[Offer],
     channels: Sequence[Channel],
+    tariffs: Sequence[Tariff],
     quests: Sequence[Quest],
     bindings: Bindings,
     billing: BillingParams,
@@ -261,8 +263,14 @@ def compile_tables(
         "rule_cases": bindings.cases,
         "region_shift_q": region_shift_q,
         "start_quarter": start_quarter,
-        "cap": params.cap.contacts,
-        "cap_days": params.cap.per_days,
+        "contact": compile_policy(
+            params,
+            offers=offers,
+            channels=channels,
+            tariffs=tariffs,
+            vat=billing.vat,
+            price_level=price_level,
+        ),
         "quiet_from_q": round(params.quiet.from_h * 4),
         "quiet_to_q": round(params.quiet.to_h * 4),
         "context_q": np.array(hours, np.int64),
@@ -289,8 +297,7 @@ class RtmTables(NamedTuple):
     rule_cases: np.ndarray
     region_shift_q: np.ndarray
     start_quarter: int
-    cap: int
-    cap_days: int
+    contact: PolicyTables
     quiet_from_q: int
     quiet_to_q: int
     context_q: np.ndarray

@@ -60,7 +60,7 @@ class SubscriberWorld:
     tables : `SubscriberTables`
     labels : labels of metric dimensions
     n_cells : radio cells
-    case_ids : (256,) uint64, name id of each use case, for digests; 0 beyond
+    case_ids : (65536,) uint64, name id of each use case, for digests; 0 beyond
     bound : (n,) int64 sorted lines that replay recorded subscribers
     bound_mask : bits of the kinds of rows that are recorded
     taped : every line replays what the same line did in another run (`Replayed`)

@@ -54,17 +54,20 @@ def widened(serving: Any, n: int) -> Any:
     wide["case_id"] = words[:, 0].astype(np.uint32)
     wide["case_value_minor"] = wide["case_value_minor"] * (512 + words[:, 1] % 1024) // 1024
     wide["case_nobody"][NO_ROOM] = 1
+    contact = t.contact._replace(**{
+        name: np.ascontiguousarray(getattr(t.contact, name)[source])
+        for name in t.contact._fields
+        if name.startswith("case_")
+    })  # fmt: skip
     rules = t._replace(
         **wide,
+        contact=contact,
         rule_start=t.rule_start[:-1],
         rule_id=t.rule_id[:-1],
         channel_needs_app=t.channel_needs_app[:-1],
         channel_cost_minor=t.channel_cost_minor[:-1],
     )
     tables, rule = inbound_tables(rules, n)
-    # The state of a run has one byte for a use case.
-    serving.state.arrays["recent_case"] = serving.state["recent_case"].astype(np.uint16)
-    serving.state.__dict__.pop("view", None)  # it is made once
     offers = tuple((f"{serving.offers[k][0]}_{i}", "", "") for i, k in enumerate(source))
     labels = {
         name: tuple(map(str, range(n if name == "use_case" else 64)))

@@ -21,10 +21,10 @@ import numpy as np
 from actors import messages as m
 from actors.profile import AGE_BANDS, DEVICES
 from actors.profile import PREPAID as P_PREPAID
+from actors.rtm.history import contact_at, remember_contact
 from actors.rtm.inbound import answer, groups_of
 from actors.rtm.params import SEGMENTS
-from actors.rtm.policy import remember_contact
-from actors.rtm.state import APP, CONSENT, EXPERIMENT, HIT, NO_CASE, Q_JOINED, RECENT
+from actors.rtm.state import APP, CONSENT, EXPERIMENT, HIT, NO_CASE, Q_JOINED, engine_view
 from scenarios.serve.journal import RANKS_MAX, Journal, read, sealed
 from scenarios.serve.state import Serving
 from sim.core.columns import Columns
@@ -50,11 +50,12 @@ BUFFER = 1 << 18
 
 
 @kernel
-def apply_contacts(s, contacts, subs, days):
+def apply_contacts(s, t, contacts, subs, days, held):
     """Remember journalled contacts again, in their order; -1 is none."""
     for k in range(contacts.shape[0]):
         if contacts[k] >= 0:
-            remember_contact(s, subs[k], contacts[k], days[k])
+            channel = np.int64(t.case_channels[contacts[k], 0])
+            remember_contact(s, t, subs[k], contacts[k], channel, days[k], held[k])
 
 
 class Engine:
@@ -77,7 +78,7 @@ class Engine:
         self._ranked = np.zeros(RANKS_MAX, np.int64)
         self._scores = np.zeros(RANKS_MAX, np.int64)
         self._member = np.zeros(n, np.uint8)
-        self._p, self._s = serving.profile.view, serving.state.view
+        self._p, self._s = serving.profile.view, self._view(serving)
         self._rest = (
             self._hit.view, np.zeros(n, np.uint8), Columns(m.INTENT, 1).view,
             Columns(EXPERIMENT, 1).view, self._log.view, serving.counters,
@@ -91,18 +92,30 @@ class Engine:
 
     def restore(self, records: np.ndarray) -> None:
         """Bring the state up to a journal: every contact of it, and its newest keys."""
-        if len(records):
-            apply_contacts(
-                self._s,
-                records["contact"].astype(np.int64),
-                records["sub"].astype(np.int64),
-                records["day"].astype(np.int64),
-            )
+        self._reserve(len(records))
+        apply_contacts(
+            self._s,
+            self.serving.tables,
+            records["contact"].astype(np.int64),
+            records["sub"].astype(np.int64),
+            records["day"].astype(np.int64),
+            records["reason"] != m.INTENDED,
+        )
         self.seq = len(records)
         for record in records[-KEYS_MAX:]:
             key = record["key"].tobytes()
             if key != NO_KEY:
                 self.known[key] = (record["content"].tobytes(), record.tobytes())
+
+    @staticmethod
+    def _view(serving: Serving) -> Any:
+        return engine_view(serving.state, serving.contacts, serving.taken, 0)
+
+    def _reserve(self, more: int) -> None:
+        """Make room for contacts; their table may be another one afterwards."""
+        self.serving.contacts.reserve(more)
+        if self.serving.contacts.view is not self._s.contacts:
+            self._s = self._view(self.serving)
 
     def local_day(self, sub: int, ts_ms: int) -> int:
         """Return the local day of a line at a moment, as `decide` counts it."""
@@ -120,6 +133,7 @@ class Engine:
         n = n_eligible = n_allowed = 0
         reason, contact = m.NOT_ELIGIBLE, -1
         if serving.enabled:
+            self._reserve(1)
             self._hit["sub"][0] = row
             self._hit["ts_ms"][0] = ts_ms
             ranked, scores = self._slots[limit]
@@ -134,6 +148,8 @@ class Engine:
                 n = n_eligible = n_allowed = 0
                 reason = m.NOT_ELIGIBLE
                 self._s.recent_case[row] = NO_CASE
+                self._s.recent_channel[row] = 255
+                self._s.recent_day[row] = 0
         self._ranked[n:] = -1
         self._scores[n:] = 0
         record = sealed(
@@ -196,14 +212,11 @@ class Engine:
         p, s, serving = self._p, self._s, self.serving
         day = self.local_day(row, serving.clock.now_ms())
         flags = int(s.flags[row])
-        contacts = [
-            {
-                "offer": serving.offers[int(s.recent_case[row, k])][0],
-                "days_ago": (day - int(s.recent_day[row, k])) & 255,
-            }
-            for k in range(RECENT)
-            if int(s.recent_case[row, k]) < len(serving.offers)
-        ]
+        contacts: list[dict[str, Any]] = []
+        case, _, then = contact_at(s, row, 0)
+        while case < len(serving.offers):
+            contacts.append({"offer": serving.offers[case][0], "days_ago": (day - then) & 255})
+            case, _, then = contact_at(s, row, len(contacts))
         return {
             "region": serving.regions[int(p.region[row])],
             "segment": SEGMENTS[int(p.segment[row])],

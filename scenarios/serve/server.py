@@ -25,7 +25,7 @@ import uvicorn
 from scenarios.folders import run_name
 from scenarios.serve import journal
 from scenarios.serve.app import App, Settings
-from scenarios.serve.engine import QUERIES, Engine, apply_contacts
+from scenarios.serve.engine import QUERIES, Engine
 from scenarios.serve.guard import Gate, GuardedProtocol
 from scenarios.serve.limits import IDLE_S, RATE
 from scenarios.serve.link import Link
@@ -225,8 +225,7 @@ def warm(serving: Serving) -> None:
     engine = Engine(serving)
     engine.decide(-1, serving.clock.now_ms(), channel=0, limit=1)
     engine.batch(iter([(1, -1, k, 0, 1, bytes(16), bytes(16)) for k in range(1, len(QUERIES))]))
-    none = np.zeros(0, np.int64)
-    apply_contacts(serving.state.view, none, none, none)
+    engine.restore(np.zeros(0, journal.RECORD))
 
 
 def _once(call: Callable[[], None]) -> Callable[[], None]:

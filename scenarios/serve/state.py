@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,14 +21,16 @@ from actors.metrics import RTM_METRICS
 from actors.profile import PROFILE
 from actors.rtm.actor import RtmCounters
 from actors.rtm.inbound import RULE, inbound_tables
-from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTROL, STATE
+from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTACTS, CONTROL, STATE, TAKEN
 from scenarios.equilibrium import equilibrium
 from scenarios.saving import identity_of
 from scenarios.world import LINES_AT_ONCE, World, build_world, load_geography
-from sim.core.columns import Columns
+from sim.core.actor import Rows
+from sim.core.columns import Columns, concat_rows
 from sim.core.errors import ScenarioError
 from sim.core.metrics import new_tally
 from sim.core.partition import Partition
+from sim.core.sparse import Sparse
 from sim.runtime import checkpoint
 
 LOG = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class Serving:
     Attributes
     ----------
     profile, state : one row for each line; the last row stands in for an unknown customer
+    contacts, taken : what only some lines have: further contacts, and acceptances
     tables : `RtmTables` with the inbound rule, whose index is `rule`
     n_lines : lines of the population, reserved ones not counted
     offers : (name, title, group) of each use case
@@ -75,6 +78,8 @@ class Serving:
 
     profile: Columns
     state: Columns
+    contacts: Sparse
+    taken: Sparse
     tables: Any
     rule: int
     n_lines: int
@@ -115,13 +120,13 @@ def build_serving(
     geo = load_geography(loaded)
     donors = equilibrium(loaded, geo, hosts=os.cpu_count() or 1)
     world = build_world(loaded, geo, donors=donors, sampled=np.zeros(0, np.int64))
-    profile, state = _columns(world)
+    profile, state, contacts, taken = _columns(world)
     tick, enabled = -1, world.rtm.enabled
     if run is not None:
         told("reading the checkpoint")
-        tick, enabled = _take_checkpoint(run, loaded, state)
+        tick, enabled = _take_checkpoint(run, loaded, state, (contacts, taken))
     _stand_in(profile, state)
-    tables, rule = inbound_tables(world.rtm.tables, world.rtm.n_cases)
+    inbound, rule = inbound_tables(world.rtm.tables, world.rtm.n_cases)
     # What `decide` counts by rule and by channel has one more row than in a run.
     labels = {
         **world.labels,
@@ -134,7 +139,7 @@ def build_serving(
     )
     identity = {key: str(value) for key, value in identity_of(loaded).items()}
     return Serving(
-        profile, state, tables, rule, world.n_start,
+        profile, state, contacts, taken, inbound, rule, world.n_start,
         RtmCounters(**new_tally(RTM_METRICS, labels)), clock,
         tuple((o.offer, o.title, o.group) for o in loaded.catalogue.offers.values()),
         tuple(loaded.catalogue.tariffs), tuple(str(x) for x in geo.region_names), enabled,
@@ -142,8 +147,10 @@ def build_serving(
     )  # fmt: skip
 
 
-def _take_checkpoint(run: Path, loaded: Any, state: Columns) -> tuple[int, bool]:
-    """Put the engine's columns of the newest checkpoint into a state.
+def _take_checkpoint(
+    run: Path, loaded: Any, state: Columns, tables: tuple[Sparse, ...]
+) -> tuple[int, bool]:
+    """Put the engine's columns and sparse tables of the newest checkpoint into a state.
 
     Returns
     -------
@@ -158,6 +165,7 @@ def _take_checkpoint(run: Path, loaded: Any, state: Columns) -> tuple[int, bool]
             "--set placement.checkpoint_s=60",
         )  # fmt: skip
     on: list[bool] = []
+    rows: dict[int, Mapping[str, Rows]] = {}
 
     def take(saved: checkpoint.Saved) -> None:
         for part in saved.lines:
@@ -165,26 +173,45 @@ def _take_checkpoint(run: Path, loaded: Any, state: Columns) -> tuple[int, bool]
             kept = saved.read(part)["roles"].get("rtm")
             if kept is not None:
                 on.append(bool(kept["enabled"]))
+                rows[part.first] = kept["tables"]
                 for name, array in kept["state"].items():
                     state[name][part.first : part.last] = array
 
     saved, warnings = checkpoint.restore(folder, run=identity_of(loaded), apply=take)
     for warning in warnings:
         LOG.warning(warning)
+    _join(tables, list(rows.values()))
     return saved.tick, on[-1]
 
 
-def _columns(world: World) -> tuple[Columns, Columns]:
-    """Build every line in pieces, so that what belongs to other roles never lies there whole."""
+def _join(tables: tuple[Sparse, ...], parts: list[Mapping[str, Rows]]) -> None:
+    """Put the rows of partitions into sparse tables of all lines."""
+    for table in tables:
+        name = table.schema.name
+        table.restore(concat_rows(table.schema, [dict(part[name]) for part in parts]))
+
+
+def _columns(world: World) -> tuple[Columns, Columns, Sparse, Sparse]:
+    """Build every line in pieces, so that what belongs to other roles never lies there whole.
+
+    Returns
+    -------
+    profile, state : one row for each line and one more
+    contacts, taken : `CONTACTS` and `TAKEN`
+    """
+    parts: list[Mapping[str, Rows]] = []
     profile = Columns(PROFILE, world.n_lines + 1)
     state = Columns(STATE, world.n_lines + 1)
     for k, first in enumerate(range(0, world.n_lines, LINES_AT_ONCE)):
         last = min(first + LINES_AT_ONCE, world.n_lines)
         engine = world.build(Partition(k, first, last))[2]
+        parts.append({table.schema.name: table.snapshot() for table in engine.tables()})
         for ours, theirs in ((profile, engine.profile), (state, engine.columns)):
             for name, array in theirs.arrays.items():
                 ours[name][first:last] = array
-    return profile, state
+    contacts, taken = Sparse(CONTACTS), Sparse(TAKEN)
+    _join((contacts, taken), parts)
+    return profile, state, contacts, taken
 
 
 def _stand_in(profile: Columns, state: Columns) -> None:

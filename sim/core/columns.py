@@ -85,6 +85,9 @@ def _tuple_type(name: str, names: tuple[str, ...]) -> type:
     return known
 
 
+Ids = np.ndarray | Mapping[str, np.ndarray]
+"""Name ids behind the `named` columns of a schema: of all of them, or by column."""
+
 LINE_BYTES = 64
 STAGGER_BYTES = 5 * LINE_BYTES
 """Shift of each column against the one before, bytes: an odd number of cache lines."""
@@ -135,7 +138,7 @@ class Columns:
     def __init__(self, schema: Schema, n: int) -> None:
         self.schema = schema
         self.n = n
-        self.ids: np.ndarray | None = None
+        self.ids: Ids | None = None
         self.arrays = _allocate(schema, n)
 
     @functools.cached_property
@@ -204,7 +207,8 @@ class Columns:
             for name, lane in lanes:
                 values = lane[rows]
                 if f.named and self.ids is not None:
-                    values = self.ids[values]
+                    ids = self.ids[f.name] if isinstance(self.ids, Mapping) else self.ids
+                    values = ids[values]
                 yield np.uint64(name_id(f"{self.schema.name}.{name}")), _as_int(values)
 
     @staticmethod
@@ -213,7 +217,7 @@ class Columns:
         time = rows["ts_ms"] if "ts_ms" in rows else rows["end_ms"]
         return rows["sub"].astype(np.int64) * 4_000_000_007 + time
 
-    def digest_rows(self, n: int, ids: np.ndarray) -> int:
+    def digest_rows(self, n: int, ids: Ids) -> int:
         """Return the order-free digest of the first `n` rows of a pool with a `sub` column."""
         filled = Columns(self.schema, n)
         filled.ids = ids

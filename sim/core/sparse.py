@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.core.columns import Columns, Field, Schema
+from sim.core.columns import Columns, Field, Ids, Schema
 from sim.core.kernel import kernel
 from sim.core.rng import mix64
 
@@ -94,7 +94,7 @@ class Sparse:
     Parameters
     ----------
     schema : made by `sparse_schema`
-    ids : (n,) uint64, name ids of the entries behind `named` columns, for digests
+    ids : (n,) uint64, name ids of the entries behind `named` columns, for digests; or by column
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Sparse:
         `reserve` or `restore`
     """
 
-    def __init__(self, schema: Schema, ids: np.ndarray | None = None) -> None:
+    def __init__(self, schema: Schema, ids: Ids | None = None) -> None:
         self.schema = schema
         self.ids = ids
         self._view_type = Schema(schema.name + "Table", (*schema.fields, FILL)).tuple_type

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from actors.rtm.state import ANSWERED, NO_CASE
 from scenarios import load
 from scenarios.cli import run_cli
 from scenarios.compare import Options
@@ -303,13 +304,34 @@ def test_remembered_use_cases_keep_their_names_in_another_catalogue(tmp_path):
     _, b, _ = sides_of("city_day", "city_day", asked)
     none = np.zeros(0, np.int64)
     before = list(names)
-    recent = np.array([[before.index(name), 255] for name in names], np.uint8)
-    donors = Donors(none, {}, {}, {"recent_case": recent}, none)
-    found = _renamed(donors, pilot_of(b.loaded), b.loaded).rtm["recent_case"]
+    n = len(before)
+    recent = np.array([[k, (k + 1) % n] for k in range(n)], np.uint16)
+    channel = np.tile(np.array([1, 2 | ANSWERED], np.uint8), (n, 1))
+    day = np.tile(np.array([7, 5], np.uint8), (n, 1))
+    rtm = {"recent_case": recent, "recent_channel": channel, "recent_day": day}
+    more = {
+        "row": np.arange(n), "case": recent[:, 1], "channel": channel[:, 1], "day": day[:, 1],
+    }  # fmt: skip
+    donors = Donors(none, {}, {}, rtm, more, none)
+    made = _renamed(donors, pilot_of(b.loaded), b.loaded)
     now = list(b.loaded.catalogue.offers)
-    told = [now[k] if k != 255 else "" for k in found[:, 0]]
-    assert told == [name if name != "mall_coupon" else "" for name in before]
-    assert (found[:, 1] == 255).all()
+    left = [
+        [(before[c], w, d) for c, w, d in zip(recent[k], channel[k], day[k], strict=True)
+         if before[c] != "mall_coupon"]
+        for k in range(n)
+    ]  # fmt: skip
+    found = [
+        [(now[c], w, d) for c, w, d in zip(*(made.rtm[name][k] for name in rtm), strict=True)
+         if c != NO_CASE]
+        for k in range(n)
+    ]  # fmt: skip
+    assert found == left
+    gone = before.index("mall_coupon")
+    assert (made.rtm["recent_case"][gone, 1] == NO_CASE) and len(left[gone]) == 1
+    assert [now[c] for c in made.contacts["case"]] == [
+        before[(k + 1) % n] for k in range(n) if (k + 1) % n != gone
+    ]
+    assert made.contacts["row"].tolist() == [k for k in range(n) if (k + 1) % n != gone]
 
 
 def test_lines_are_not_told_apart_under_ray():

@@ -259,6 +259,10 @@ def test_one_winner_in_an_arm_gives_a_value_without_an_interval():
     [
         ("control_contacts", 0, 3, "universal control"),
         ("cap_breaches", 0, 2, "contact cap"),
+        ("list_breaches", 0, 2, "black, grey or red list"),
+        ("quiet_breaches", 0, 2, "quiet hours"),
+        ("owned_breaches", 0, 2, "owned"),
+        ("repeat_breaches", 0, 2, "repeats"),
         ("trigger_hits", 0, 1_000_000, "does not add up"),
         ("accepted", 0, 10**7, "widens"),
         ("exp_opened", (0, 1), 10**6, "split of its arms"),

@@ -56,6 +56,11 @@ DECODE = {
     ("truth", "channel"): CHANNELS,
     ("truth", "status"): m.STATUSES,
 }
+REASON_SHARES = {
+    "intended": 18, "not_eligible": 32, "inactive": 2, "no_consent": 6, "black_list": 1,
+    "universal_control": 5, "quiet_hours": 8, "cool_down": 5, "cap": 12, "owned": 1,
+    "no_channel": 2, "lost_arbitration": 5, "holdout": 2,
+}  # fmt: skip
 N_CELLS, N_HEXES = 120, 400
 CENTRE = (51.13, 71.43)
 DATA = [{
@@ -83,8 +88,9 @@ def tally(tick: int, seed: int = 1) -> dict[str, np.ndarray]:
         _case(t, rng, i, round(180 * curve * (1 + i % 3)), lift=(0.03, 0.05, 0.02, -0.01)[i % 4])
         t["trigger_hits"][i] = t["decisions"][i].sum()
         t["outcomes"][i] = t["decisions"][i]
-        t["eligible_decisions"][i] = t["decisions"][i, [0, *range(2, 14)]].sum()
-        t["allowed_decisions"][i] = t["decisions"][i, [0, 11, 12, 13]].sum()
+        t["eligible_decisions"][i] = t["decisions"][i].sum() - t["decisions"][i, m.NOT_ELIGIBLE]
+        won = [m.INTENDED, m.LOST_ARBITRATION, m.HOLDOUT, m.SWITCHED_OFF]
+        t["allowed_decisions"][i] = t["decisions"][i, won].sum()
         assert name
     t["rows_seen"][0] = t["events"].sum()
     t["rows_lost"][0] = t["events"].sum() // 1000
@@ -98,10 +104,12 @@ def tally(tick: int, seed: int = 1) -> dict[str, np.ndarray]:
 
 
 def _case(t, rng, i: int, hits: int, *, lift: float) -> None:
-    shares = np.array([18, 32, 2, 6, 1, 5, 8, 5, 12, 1, 2, 5, 2, 0])
+    shares = np.zeros(len(m.REASONS))
+    for reason, share in REASON_SHARES.items():
+        shares[m.REASONS.index(reason)] = share
     ended = rng.multinomial(hits, shares / shares.sum())
     t["decisions"][i] += ended
-    treated, ghosts = int(ended[0]), int(ended[12])
+    treated, ghosts = int(ended[m.INTENDED]), int(ended[m.HOLDOUT])
     t["intended"][i] = treated
     t["ghosts"][i] = ghosts
     t["sent_by_case"][i] = sent = rng.binomial(treated, 0.98)

@@ -16,13 +16,14 @@ from actors.rtm.arbitration import priority
 from actors.rtm.audience import eligible
 from actors.rtm.experiments import held_out
 from actors.rtm.policy import policy
-from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTROL, NO_CASE
+from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTROL, NO_CASE, engine_view
 from scenarios import load
 from scenarios.serve import journal
 from scenarios.serve.engine import ASK, DONE, NO_KEY, TOLD, Engine
 from scenarios.serve.journal import BODY, RANKS_MAX, RECORD
 from scenarios.serve.state import Clock, Serving, build_serving
 from sim.core.errors import ScenarioError
+from sim.core.sparse import Sparse
 from tests.factories import TINY
 
 NOON_MS = 12 * 3_600_000
@@ -48,7 +49,13 @@ def fresh(built: Serving) -> Callable[[], Serving]:
             for name, array in old.arrays.items():
                 new[name][...] = array
             columns.append(new)
-        return dataclasses.replace(built, profile=columns[0], state=columns[1])
+        tables = []
+        for kept in (built.contacts, built.taken):
+            tables.append(Sparse(kept.schema))
+            tables[-1].restore(kept.snapshot())
+        return dataclasses.replace(
+            built, profile=columns[0], state=columns[1], contacts=tables[0], taken=tables[1]
+        )
 
     return copy
 
@@ -60,13 +67,15 @@ def record(data: bytes) -> np.void:
 
 def expected(serving: Serving, sub: int, ts_ms: int) -> tuple[list[int], int]:
     """Rank a line's offers in plain Python over the kernels of a run, and tell the winner."""
-    p, s, t = serving.profile.view, serving.state.view, serving.tables
+    p, t = serving.profile.view, serving.tables
+    s = engine_view(serving.state, serving.contacts, serving.taken, 0)
     quarters = ts_ms // 900_000 + int(t.region_shift_q[p.region[sub]]) + t.start_quarter
     day, quarter = int(quarters // 96), int(quarters % 96)
     allowed = [
         (-int(priority(p, t, sub, case, quarter)), int(t.case_id[case]), case)
         for case in range(len(serving.offers))
-        if eligible(p, s, t, sub, case, day) and policy(s, t, sub, case, day, quarter) == m.INTENDED
+        if eligible(p, s, t, sub, case, day)
+        and policy(p, s, t, sub, sub, case, day, quarter) == m.INTENDED
     ]
     ranked = [case for *_, case in sorted(allowed)]
     if not ranked or held_out(t, sub, ranked[0]):
@@ -128,7 +137,7 @@ def test_caps_hold_for_one_who_asks_again_and_again(fresh: Callable[[], Serving]
             for _ in range(12)
         ]
         told = [case for case in contacts if case >= 0]
-        assert sum(not t.case_service[case] for case in told) <= t.cap
+        assert sum(not t.case_service[case] for case in told) <= t.contact.cap_contacts[0]
         assert all(told.count(case) <= t.case_cap[case] for case in told)
         assert contacts[-1] == -1
 
@@ -195,8 +204,9 @@ def test_a_journal_brings_a_new_engine_to_the_same_state(
     other.restore(records)
     assert other.seq == engine.seq == 121 and other.known == engine.known
     keys = np.arange(one.state.n - 1)
-    for name in ("recent_case", "recent_day"):
+    for name in ("recent_case", "recent_channel", "recent_day"):
         assert (one.state[name][keys] == two.state[name][keys]).all()
+    assert one.contacts.digest() == two.contacts.digest()
     again = replies(other.batch(asked((1, 7, 0, 0, 3, key, content))))
     assert again == [(1, DONE, answers[-1][2])]
 
@@ -303,6 +313,9 @@ def test_a_checkpoint_of_a_run_is_a_state_to_serve_from(tmp_path: Path) -> None:
             kept = saved.read(lines)["roles"]["rtm"]["state"]
             for name, array in kept.items():
                 assert (serving.state[name][lines.first : lines.last] == array).all(), name
+            kept = saved.read(lines)["roles"]["rtm"]["tables"]["Contacts"]
+            mine = np.isin(serving.contacts.sorted_rows()["key"], kept["key"])
+            assert mine.sum() == len(kept["key"])
 
     checkpoint.restore(part / "checkpoints", run=identity_of(loaded), apply=compare)
     assert (serving.state["seen_s"] != build_serving(loaded).state["seen_s"]).any()
