@@ -44,7 +44,10 @@ MYOPIC = {
 }
 """No fatigue, trust, caps, quiet hours, losses, leaving or journeys: what truth.md 6.2 asks for."""
 
-SLACK = {name: {"per_second": 1e6, "failure": 0.0} for name in ("sms", "push", "inapp", "call")}
+SLACK = {
+    **{name: {"per_second": 1e6, "failure": 0.0} for name in ("sms", "push", "inapp")},
+    "call": {"servers": 1e6, "failure": 0.0},
+}
 """Patches of the shipped channels: capacity that nobody can exhaust."""
 
 EVENTFUL = {
@@ -76,10 +79,14 @@ EVENTFUL = {
             "sms": {"per_second": 1_000, "queue_max": 2},
             "push": {"per_second": 20_000, "failure": 0.3},
             "inapp": {"per_second": 20_000},
-            "call": {"per_second": 20_000},
+            "call": {"servers": 800_000},
+            "ussd": {"visits_per_month": 30, "habit_sigma": 0.3},
         },
         "offers": {
             "mall_coupon": {"truth": {"b0": 1}},
+            "plan_limit_pack": {
+                "treatments": [{"channel": "ussd"}], "policy": {"expires_min": 1440},
+            },
             "traffic_data_pack": {"truth": {"b0": 1}, "policy": {"expires_min": 30}},
             "unfinished_purchase": {
                 "truth": {"b0": 1},

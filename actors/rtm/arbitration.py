@@ -26,7 +26,7 @@ def priority(p, t, i, case, quarter):
 
 
 @kernel
-def choose(p, s, t, i, rule, day, quarter, reasons, c):
+def choose(p, s, t, i, sub, rule, day, quarter, reasons, c):
     """Run the candidates of a rule through the funnel.
 
     Parameters
@@ -47,7 +47,7 @@ def choose(p, s, t, i, rule, day, quarter, reasons, c):
             reasons[case] = m.NOT_ELIGIBLE
             continue
         n_eligible += 1
-        reason = policy(s, t, i, case, day, quarter)
+        reason = policy(p, s, t, i, sub, case, day, quarter)
         reasons[case] = reason
         if reason != m.INTENDED:
             continue

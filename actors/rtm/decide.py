@@ -99,7 +99,7 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
         c.trigger_hits[rule] += 1
         late = latency(t, sub, t.rule_id[rule], ts_ms, c)
         best, score, n_eligible, n_allowed = choose(
-            p, s, t, i, rule, day, quarters % 96, reasons, c
+            p, s, t, i, sub, rule, day, quarters % 96, reasons, c
         )
         c.eligible_decisions[rule] += n_eligible > 0
         c.allowed_decisions[rule] += n_allowed > 0
@@ -116,7 +116,7 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
                 reason = m.HOLDOUT
                 c.ghosts[best] += 1
             else:
-                channel = pick_channel(s, t, i, best)
+                channel = pick_channel(p, s, t, i, sub, best)
                 n_intents = send_intent(
                     s, t, i, sub, best, channel, ts_ms, ts_ms + late, score, intents, n_intents, c
                 )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from actors import messages as m
-from actors.rtm.state import ALIVE, APP, BLACK, CONSENT, CONTROL, NO_CASE, RECENT
+from actors.rtm.reach import can_reach
+from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTROL, NO_CASE, RECENT
 from sim.core.kernel import kernel
 
 
@@ -50,19 +51,19 @@ def is_quiet(t, quarter):
 
 
 @kernel
-def pick_channel(s, t, i, case):
+def pick_channel(p, s, t, i, sub, case):
     """Return the first treatment's channel that can reach the line, or -1."""
     for k in range(t.case_channels.shape[1]):
-        channel = t.case_channels[case, k]
+        channel = np.int64(t.case_channels[case, k])
         if channel < 0:
             break
-        if t.channel_needs_app[channel] == 0 or s.flags[i] & APP:
-            return np.int64(channel)
+        if can_reach(p, s, t, i, sub, channel):
+            return channel
     return np.int64(-1)
 
 
 @kernel
-def policy(s, t, i, case, day, quarter):
+def policy(p, s, t, i, sub, case, day, quarter):
     """Return the first reason of contact policy against a use case, or `INTENDED`."""
     service = t.case_service[case]
     if not s.flags[i] & ALIVE:
@@ -81,6 +82,6 @@ def policy(s, t, i, case, day, quarter):
         return m.CAP
     if t.case_need[case] == 0 and t.case_owns[case] and s.owned_day[i] >= day:
         return m.OWNED
-    if pick_channel(s, t, i, case) < 0:
+    if pick_channel(p, s, t, i, sub, case) < 0:
         return m.NO_CHANNEL
     return m.INTENDED
