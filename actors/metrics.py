@@ -124,8 +124,13 @@ CHANNEL_METRICS = (
     Metric("channel_placed", ("channel",), "messages", "laid ready at a touch point"),
     Metric("channel_visits", ("channel",), "messages", "of these, the person came in time"),
     Metric("channel_queue_ms", ("channel",), "ms", "wait in the queue", histogram=True),
-    Metric("channel_presence_ms", ("channel",), "ms", "laid ready until the person came",
-           histogram=True),
+    Metric(
+        "channel_presence_ms",
+        ("channel",),
+        "ms",
+        "laid ready until the person came",
+        histogram=True,
+    ),
     Metric("latency_channel_ms", (), "ms", "stage: handed over until sent", histogram=True),
     Metric("latency_event_to_send_ms", (), "ms", "rule satisfied until sent", histogram=True),
 )

@@ -85,7 +85,8 @@ EVENTFUL = {
         "offers": {
             "mall_coupon": {"truth": {"b0": 1}},
             "plan_limit_pack": {
-                "treatments": [{"channel": "ussd"}], "policy": {"expires_min": 1440},
+                "treatments": [{"channel": "ussd"}],
+                "policy": {"expires_min": 1440},
             },
             "traffic_data_pack": {"truth": {"b0": 1}, "policy": {"expires_min": 30}},
             "unfinished_purchase": {

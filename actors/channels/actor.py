@@ -149,7 +149,9 @@ class ChannelActor:
         self.placed, told = self.shelf.put(
             take_rows(intents, np.flatnonzero(waits)), tick.end_ms, self._counters
         )
-        sent = self._serve(tick, [self.waiting, visitors, take_rows(intents, np.flatnonzero(~waits))])
+        sent = self._serve(
+            tick, [self.waiting, visitors, take_rows(intents, np.flatnonzero(~waits))]
+        )
         rows = concat_rows(m.DELIVERY, [sent, *told])
         order = np.lexsort((rows["trigger_ms"], rows["use_case"], rows["ts_ms"], rows["sub"]))
         return take_rows(rows, order)

@@ -46,7 +46,7 @@ class Channel(Params):
         default=25.0,
         gt=0,
         le=100_000,
-        description="time that a contact takes which does not come about, s: ringing, a closed door",
+        description="time of a contact that does not come about, s: ringing, a closed door",
     )
     latency_median_ms: float = Field(
         default=0.0, ge=0, description="median transit, ms, before the time of a contact"
@@ -92,7 +92,7 @@ class Channel(Params):
         default=600.0,
         ge=0,
         le=86_400,
-        description="session: how long a person waits for a free server before the visit is over, s",
+        description="session: how long a person waits for a free server, s",
     )
 
     def needs_bits(self) -> int:

@@ -108,4 +108,3 @@ def _tell(rows: Rows, status: int, counter: np.ndarray) -> Rows:
     out["ts_ms"][:] = out["sent_ms"][:] = np.maximum(moment, rows["ts_ms"])
     out["status"][:] = status
     return out
-

@@ -6,8 +6,6 @@ whether the line may be contacted.
 
 from __future__ import annotations
 
-import numpy as np
-
 from actors.rtm.params import SEGMENTS
 from actors.rtm.state import APP
 from sim.core.kernel import kernel

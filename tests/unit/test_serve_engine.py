@@ -66,7 +66,8 @@ def expected(serving: Serving, sub: int, ts_ms: int) -> tuple[list[int], int]:
     allowed = [
         (-int(priority(p, t, sub, case, quarter)), int(t.case_id[case]), case)
         for case in range(len(serving.offers))
-        if eligible(p, s, t, sub, case, day) and policy(p, s, t, sub, sub, case, day, quarter) == m.INTENDED
+        if eligible(p, s, t, sub, case, day)
+        and policy(p, s, t, sub, sub, case, day, quarter) == m.INTENDED
     ]
     ranked = [case for *_, case in sorted(allowed)]
     if not ranked or held_out(t, sub, ranked[0]):
