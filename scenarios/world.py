@@ -399,11 +399,7 @@ def build_world(
         clock=Clock(scenario.clock.tick_s * 1000, round(scenario.clock.days * DAY_MS), calendar),
         plan=_plan(scenario, geo, n_lines, sampled),
         subscribers=SubscriberWorld(
-            scenario.seed,
-            sub_tables,
-            labels,
-            geo.n_cell,
-            ids,
+            *(scenario.seed, sub_tables, labels, geo.n_cell, ids),
             calling=_calling(scenario),
             touch=compile_touch(channels),
         ),

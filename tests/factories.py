@@ -80,18 +80,15 @@ EVENTFUL = {
             "push": {"per_second": 20_000, "failure": 0.3},
             "inapp": {"per_second": 20_000},
             "call": {"servers": 800_000},
-            "ussd": {"visits_per_month": 30, "habit_sigma": 0.3},
+            "ussd": {"visits_per_month": 30, "habit_sigma": 0.3, "reach": 0.5},
         },
         "offers": {
             "mall_coupon": {"truth": {"b0": 1}},
-            "plan_limit_pack": {
-                "treatments": [{"channel": "ussd"}],
-                "policy": {"expires_min": 1440},
-            },
             "traffic_data_pack": {"truth": {"b0": 1}, "policy": {"expires_min": 30}},
             "unfinished_purchase": {
                 "truth": {"b0": 1},
                 "when": {"cart_visit": {"kind": 1}},
+                "treatments": [{"channel": c} for c in ("push", "ussd", "call")],
                 "policy": {"cap": {"contacts": 15, "per_days": 1}},
             },
             "service_apology": {"when": {"service_failures": {"count": 1}}},
