@@ -179,6 +179,31 @@ DELIVERY = Schema(
     doc="channels to subscribers and rtm: what became of a message; `ts_ms` is when it arrived",
 )
 
+PLACED = Schema(
+    "Placed",
+    (
+        _SUB,
+        _TS,
+        Field("channel", "u1", "1", "which channel: a touch point"),
+        Field("expires_ms", "i8", "ms", "moment after which it is taken away"),
+        Field("key", "u8", "hash", "key of the decision"),
+    ),
+    edge="scatter",
+    doc="channels to subscribers: a message lies ready where the person may come by",
+)
+
+TOUCH = Schema(
+    "Touch",
+    (
+        _SUB,
+        _TS,
+        Field("channel", "u1", "1", "which channel: a touch point"),
+        Field("key", "u8", "hash", "key of the decision whose message lies ready there"),
+    ),
+    edge="gather",
+    doc="subscribers to channels: the person comes to the touch point; `ts_ms` may be days ahead",
+)
+
 CREDIT = Schema(
     "Credit",
     (
@@ -299,7 +324,7 @@ CALL_OUTCOME = Schema(
 )
 
 SCHEMAS = (
-    RECORDED, REPLAYED, CALL, CALL_OUTCOME,
+    RECORDED, REPLAYED, CALL, CALL_OUTCOME, PLACED, TOUCH,
     ACTIVITY, RATED, ACCOUNT_EVENT, INTENT, DELIVERY, CREDIT, DETECTION, DECISION, TRUTH,
 )  # fmt: skip
 

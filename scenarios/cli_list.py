@@ -188,7 +188,9 @@ LISTERS: dict[str, Lister] = {
     "scenarios": _scenarios,
     "tariffs": _entries("tariffs", ("name", "title", "segment", "prepaid", "share", "fee_minor")),
     "offers": _entries("offers", ("name", "title", "group", "trigger", "channels", "price_minor")),
-    "channels": _entries("channels", ("name", "title", "kind", "per_second", "cost_minor")),
+    "channels": _entries(
+        "channels", ("name", "title", "kind", "per_second", "servers", "cost_minor")
+    ),
     "quests": _entries("quests", ("name", "title", "step", "reward_minor", "points")),
     "triggers": _triggers,
     "geofences": _geofences,

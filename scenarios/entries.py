@@ -149,6 +149,35 @@ def channels_exist(nodes: Entries, models: Models) -> list[Problem]:
 
 
 @entry_check
+def channels_can_send(nodes: Entries, models: Models) -> list[Problem]:
+    """A channel has a rate or servers, not both; a session has people who come."""
+    found = []
+    for name, channel in models["channels"].items():
+        node = nodes["channels"][name]
+        if (channel.per_second > 0) == (channel.servers > 0):
+            found.append(
+                problem_at(
+                    _at(node, "per_second"),
+                    ("per_second",),
+                    "a channel is limited by per_second or by servers",
+                    found="both" if channel.servers else "neither",
+                    expected="one of them above 0",
+                )  # fmt: skip
+            )
+        if (channel.kind == "session") != (channel.visits_per_month > 0):
+            found.append(
+                problem_at(
+                    _at(node, "visits_per_month"),
+                    ("visits_per_month",),
+                    "visits_per_month belongs to kind session, and each session has some",
+                    found=f"{channel.visits_per_month:g} with kind {channel.kind}",
+                    expected="kind session with visits_per_month above 0, or neither",
+                )  # fmt: skip
+            )
+    return found
+
+
+@entry_check
 def products_give(nodes: Entries, models: Models) -> list[Problem]:
     """A pack gives data, a credit lends, a gift gives."""
     needed = {

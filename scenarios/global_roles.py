@@ -37,14 +37,16 @@ class TwinGlobals:
     ) -> GlobalResult:
         """Step every global role."""
         hour = self.cells.on_tick(tick, load, commands)
-        deliveries = self.channels.on_tick(tick, gathered["Intent"], commands)
+        deliveries = self.channels.on_tick(
+            tick, gathered["Intent"], commands, gathered.get("Touch")
+        )
         # No role asks for the outcomes yet: they end here, counted.
         self.centre.on_tick(tick, gathered.get("Call", empty_rows(m.CALL)), commands)
         tables = {"quality": self.cells.quality_rows()}
         if hour is not None:
             tables["cells"] = hour
         return GlobalResult(
-            {"Delivery": deliveries},
+            {"Delivery": deliveries, "Placed": self.channels.placed},
             self.arrays(),
             {**self.cells.tally(), **self.channels.tally(), **self.centre.tally()},
             self.ledger(),

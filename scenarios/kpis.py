@@ -325,8 +325,13 @@ def _channels(t: _Counts, context: Context) -> dict[str, Any]:
             "delivered": n["delivered"],
             "failed": n["failed"],
             "waiting": n["offered"] - n["sent"] - n["expired"] - n["dropped"],
+            "placed": int(t.totals["channel_placed"][i]),
+            "visits": int(t.totals["channel_visits"][i]),
+            "presence_ms": percentiles(t.totals["channel_presence_ms"][i], 0.5, 0.99),
             "queue_ms": percentiles(t.totals["channel_queue_ms"][i], 0.5, 0.99),
-            "utilisation": rounded(ratio(int(t.totals["channel_busy_ms"][i]), context.sim_ms)),
+            "utilisation": rounded(
+                ratio(int(t.totals["channel_busy_us"][i]), context.sim_ms * 1000)
+            ),
             "cost_minor": int(t.totals["channel_cost_minor"][i]),
         }
     return out

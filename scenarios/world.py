@@ -36,6 +36,7 @@ from actors.subscribers.actor import SubscriberActor, SubscriberCounters, Subscr
 from actors.subscribers.calling import compile_calling
 from actors.subscribers.tables import activity_factors
 from actors.subscribers.tables import compile_tables as subscriber_tables
+from actors.subscribers.touch import compile_touch
 from geo.geography import Geography
 from geo.territory import build_geography
 from scenarios.global_roles import TwinGlobals
@@ -78,6 +79,8 @@ TOPOLOGY = Topology(
         Edge("rtm", "subscribers", "Detection", "feedback"),
         Edge("rtm", "channels", "Intent", "gather"),
         Edge("subscribers", "contact_centre", "Call", "gather"),
+        Edge("subscribers", "channels", "Touch", "gather"),
+        Edge("channels", "subscribers", "Placed", "scatter"),
         Edge("channels", "subscribers", "Delivery", "scatter"),
         Edge("channels", "rtm", "Delivery", "scatter"),
         Edge("control", "subscribers", "Recorded", "scatter"),
@@ -300,7 +303,7 @@ def _plan(scenario: Any, geo: Geography, n_lines: int, sampled: np.ndarray | Non
         forward=(m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT),
         joined={"activity": ("Activity", "Rated"), "account_events": ("AccountEvent",)},
         feedback=(m.ACCOUNT_EVENT, m.CREDIT, m.DETECTION),
-        gather=(m.INTENT, m.CALL),
+        gather=(m.INTENT, m.CALL, m.TOUCH),
         record={"decisions": "Decision", "truth": "Truth"},
         inbox_tables={
             "Delivery": "deliveries",
@@ -403,7 +406,9 @@ def build_world(
         clock=Clock(scenario.clock.tick_s * 1000, round(scenario.clock.days * DAY_MS), calendar),
         plan=_plan(scenario, geo, n_lines, sampled),
         subscribers=SubscriberWorld(
-            scenario.seed, sub_tables, labels, geo.n_cell, ids, calling=_calling(scenario)
+            *(scenario.seed, sub_tables, labels, geo.n_cell, ids),
+            calling=_calling(scenario),
+            touch=compile_touch(channels),
         ),
         billing=BillingWorld(
             billing_tables(scenario.billing, tariffs=tariffs, offers=offers, price_level=level),

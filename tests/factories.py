@@ -46,7 +46,10 @@ MYOPIC = {
 }
 """No fatigue, trust, caps, quiet hours, losses, leaving or journeys: what truth.md 6.2 asks for."""
 
-SLACK = {name: {"per_second": 1e6, "failure": 0.0} for name in ("sms", "push", "inapp", "call")}
+SLACK = {
+    **{name: {"per_second": 1e6, "failure": 0.0} for name in ("sms", "push", "inapp")},
+    "call": {"servers": 1e6, "failure": 0.0},
+}
 """Patches of the shipped channels: capacity that nobody can exhaust."""
 
 EVENTFUL = {
@@ -78,7 +81,8 @@ EVENTFUL = {
             "sms": {"per_second": 1_000, "queue_max": 2},
             "push": {"per_second": 20_000, "failure": 0.3},
             "inapp": {"per_second": 20_000},
-            "call": {"per_second": 20_000},
+            "call": {"servers": 800_000},
+            "ussd": {"visits_per_month": 30, "habit_sigma": 0.3, "reach": 0.5},
         },
         "offers": {
             "mall_coupon": {"truth": {"b0": 1}},
@@ -86,6 +90,7 @@ EVENTFUL = {
             "unfinished_purchase": {
                 "truth": {"b0": 1},
                 "when": {"cart_visit": {"kind": 1}},
+                "treatments": [{"channel": c} for c in ("push", "ussd", "call")],
                 "policy": {
                     "cap": {"contacts": 15, "per_days": 1},
                     "repeat": {"times": 3, "per_days": 30},

@@ -1,4 +1,4 @@
-"""The channel queue: a rate-limited sender that serves by priority, in exact time.
+"""The channel queue: senders, agents or desks that serve by priority, in exact time.
 
 It owns the waiting messages of every channel and the order in which they leave.  A message that
 comes after a sending has begun cannot displace it.  It must not know what is sent, nor to whom.
@@ -59,12 +59,30 @@ def sift(heap, n, q):
 
 
 @kernel
+def give_back(free_us, until_us):
+    """Let the server that is free first work until a moment; `free_us` stays a min-heap."""
+    k = 0
+    n = free_us.shape[0]
+    while True:
+        child = 2 * k + 1
+        if child >= n:
+            break
+        if child + 1 < n and free_us[child + 1] < free_us[child]:
+            child += 1
+        if until_us <= free_us[child]:
+            break
+        free_us[k] = free_us[child]
+        k = child
+    free_us[k] = until_us
+
+
+@kernel
 def serve(t, channel, q, order, n, heap, free_us, end_ms, dark_from, dark_to, out, n_out, c):
     """Serve one channel up to the end of a tick.
 
-    The sender takes the most urgent message that has come by the moment it is free, works for one
-    over the channel's rate, and goes on.  Messages too old when their turn comes expire; a full
-    queue turns the newcomer away.
+    The server that is free first takes the most urgent message that has come by then, works for
+    one over the channel's rate or for the time of the contact, and goes on.  Messages too old
+    when their turn comes expire; a full queue turns the newcomer away.
 
     Parameters
     ----------
@@ -72,56 +90,62 @@ def serve(t, channel, q, order, n, heap, free_us, end_ms, dark_from, dark_to, ou
     order : (n,) int64, rows of this channel, sorted by (ts_ms, key); those not before `end_ms`
         are left waiting
     heap : (n,) int64 scratch
-    free_us : moment at which the sender is free, microseconds
+    free_us : (n_servers,) int64, min-heap of the moments at which servers are free, us; mutated
     dark_from, dark_to : outage of the channel, ms; nothing is sent in it
     out, n_out : `Delivery` columns with room, and their fill
 
     Returns
     -------
-    free_us, n_out, n_wait : new values; waiting rows are left in `heap[:n_wait]`
+    n_out, n_wait : new values; waiting rows are left in `heap[:n_wait]`
     """
-    step = np.int64(t.step_us[channel])
     size = 0
     k = 0
+    clock_us = np.int64(0)
     while True:
+        # A server that has been idle is free since long ago: the clock of the queue goes on.
+        now_us = max(free_us[0], clock_us)
         if size == 0:
             if k >= n or q.ts_ms[order[k]] >= end_ms:
                 break
-            free_us = max(free_us, q.ts_ms[order[k]] * 1000)
-        if dark_from <= free_us // 1000 < dark_to:
-            free_us = dark_to * 1000
-        if free_us >= end_ms * 1000:
+            now_us = max(now_us, q.ts_ms[order[k]] * 1000)
+        if dark_from <= now_us // 1000 < dark_to:
+            now_us = dark_to * 1000
+        if now_us >= end_ms * 1000:
             break
-        while k < n and q.ts_ms[order[k]] * 1000 <= free_us:
+        clock_us = now_us
+        while k < n and q.ts_ms[order[k]] * 1000 <= now_us:
             if size >= t.queue_max[channel]:
-                n_out = report(out, n_out, q, order[k], m.DROPPED, free_us // 1000, free_us // 1000)
+                n_out = report(out, n_out, q, order[k], m.DROPPED, now_us // 1000, now_us // 1000)
                 c.channel_dropped[channel] += 1
             else:
                 size = push(heap, size, q, order[k])
             k += 1
-        if size == 0:
-            continue
         row = heap[0]
         size = sift(heap, size, q)
-        sent_ms = free_us // 1000
+        sent_ms = now_us // 1000
         if q.expires_ms[row] < sent_ms:
             n_out = report(out, n_out, q, row, m.EXPIRED, sent_ms, sent_ms)
             c.channel_expired[channel] += 1
             continue
-        n_out = transmit(t, channel, q, row, sent_ms, out, n_out, c)
-        free_us += step
-        c.channel_busy_ms[channel] += max(step // 1000, 1)
+        n_out, work_us = transmit(t, channel, q, row, sent_ms, out, n_out, c)
+        give_back(free_us, now_us + work_us)
+        c.channel_busy_us[channel] += work_us // free_us.shape[0]
     while k < n:
         heap[size] = order[k]
         size += 1
         k += 1
-    return free_us, n_out, size
+    return n_out, size
 
 
 @kernel
 def transmit(t, channel, q, row, sent_ms, out, n_out, c):
-    """Send one message: cost, transit, and whether it arrives; return the new fill."""
-    a, b, _, _ = draw_cause(
+    """Send one message: cost, transit, and whether it arrives.
+
+    Returns
+    -------
+    n_out, work_us : the new fill, and how long a server is busy with it
+    """
+    a, b, d, _ = draw_cause(
         t.seed,
         S_TRANSIT,
         q.sub[row],
@@ -131,17 +155,26 @@ def transmit(t, channel, q, row, sent_ms, out, n_out, c):
     )
     transit = np.int64(quantile(t.latency_ms[channel], a))
     failed = b < t.failure[channel]
+    work_us = np.int64(t.step_us[channel])
+    if work_us == 0:
+        contact_ms = np.int64(t.failed_ms[channel])
+        if not failed:
+            contact_ms = np.int64(quantile(t.duration_ms[channel], d))
+        transit += contact_ms
+        work_us = contact_ms * np.int64(t.stretch_q[channel]) // 1024 * 1000
     wait = max(sent_ms - q.ts_ms[row], 0)
     c.channel_sent[channel] += 1
     c.channel_cost_minor[channel] += t.cost_minor[channel]
     c.channel_queue_ms[channel, bucket_of(t.borders, wait)] += 1
-    c.latency_channel_ms[bucket_of(t.borders, wait)] += 1
-    c.latency_event_to_send_ms[bucket_of(t.borders, max(sent_ms - q.trigger_ms[row], 0))] += 1
+    if not t.session[channel]:
+        # What waits for a person says nothing of how fast the engine and its channels are.
+        c.latency_channel_ms[bucket_of(t.borders, wait)] += 1
+        c.latency_event_to_send_ms[bucket_of(t.borders, max(sent_ms - q.trigger_ms[row], 0))] += 1
     if failed:
         c.channel_failed[channel] += 1
-        return report(out, n_out, q, row, m.FAILED, sent_ms, sent_ms + transit)
+        return report(out, n_out, q, row, m.FAILED, sent_ms, sent_ms + transit), work_us
     c.channel_delivered[channel] += 1
-    return report(out, n_out, q, row, m.DELIVERED, sent_ms, sent_ms + transit)
+    return report(out, n_out, q, row, m.DELIVERED, sent_ms, sent_ms + transit), work_us
 
 
 @kernel

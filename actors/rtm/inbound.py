@@ -35,7 +35,7 @@ def inbound_tables(tables: Any, n_cases: int) -> tuple[Any, int]:
     n_rules = len(tables.rule_start) - 1
     bound = np.asarray(tables.rule_cases[: int(tables.rule_start[-1])], np.int64)
     cases = np.concatenate([bound, np.arange(n_cases, dtype=np.int64)])
-    channel = len(tables.channel_needs_app)
+    channel = len(tables.channel_needs)
     return tables._replace(
         rule_id=np.append(tables.rule_id[:n_rules], np.uint32(rng.name_id("rule:" + RULE))),
         rule_start=np.append(tables.rule_start, np.int64(len(cases))),
@@ -45,7 +45,9 @@ def inbound_tables(tables: Any, n_cases: int) -> tuple[Any, int]:
         quiet_from_q=0,
         quiet_to_q=0,
         case_channels=np.full((max(n_cases, 1), 1), channel, np.int64),
-        channel_needs_app=np.append(tables.channel_needs_app, np.int64(0)),
+        channel_id=np.append(tables.channel_id, np.uint32(0)),
+        channel_needs=np.append(tables.channel_needs, np.int64(0)),
+        channel_reach=np.append(tables.channel_reach, rng.threshold(1.0)),
         channel_cost_minor=np.append(tables.channel_cost_minor, np.int64(0)),
         # The tables of contact policy hold that channel already.
     ), n_rules

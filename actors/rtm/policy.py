@@ -10,7 +10,8 @@ import numpy as np
 
 from actors import messages as m
 from actors.rtm.history import contact_at, contacts_since, days_since
-from actors.rtm.state import ALIVE, ANSWERED, APP, BLACK, CONSENT, CONTROL, NO_CASE
+from actors.rtm.reach import can_reach
+from actors.rtm.state import ALIVE, ANSWERED, BLACK, CONSENT, CONTROL, NO_CASE
 from sim.core.kernel import kernel
 from sim.core.rng import draw_cause, stream
 from sim.core.sparse import find, key_of
@@ -120,12 +121,6 @@ def repeated(p, s, t, i, sub, case, day):
     if row < 0 or day - np.int64(s.taken.day[row]) >= t.contact.case_repeat_days[case]:
         return False
     return s.taken.times[row] >= most
-
-
-@kernel
-def can_reach(p, s, t, i, sub, channel):
-    """Return whether a channel gets to a line at all."""
-    return t.channel_needs_app[channel] == 0 or (s.flags[i] & APP) != 0
 
 
 @kernel

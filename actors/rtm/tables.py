@@ -146,7 +146,9 @@ def _rules_of_contact(
         "case_value_minor": column(round(o.margin_minor * level) for o in offers),
         "case_propensity_q": belief,
         "case_channels": reach,
-        "channel_needs_app": column(int(c.kind in ("push", "app")) for c in channels),
+        "channel_id": column((rng.name_id("channel:" + c.channel) for c in channels), np.uint32),
+        "channel_needs": column(c.needs_bits() for c in channels),
+        "channel_reach": column((rng.threshold(c.reach) for c in channels), np.uint32),
         "channel_cost_minor": column(round(c.cost_minor * level) for c in channels),
     }
 
@@ -327,7 +329,9 @@ class RtmTables(NamedTuple):
     case_value_minor: np.ndarray
     case_propensity_q: np.ndarray
     case_channels: np.ndarray
-    channel_needs_app: np.ndarray
+    channel_id: np.ndarray
+    channel_needs: np.ndarray
+    channel_reach: np.ndarray
     channel_cost_minor: np.ndarray
     quest_id: np.uint32
     quest_open_ms: int

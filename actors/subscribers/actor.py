@@ -30,6 +30,7 @@ from actors.subscribers.state import (
     LIFE_RESERVED,
 )
 from actors.subscribers.tables import SubscriberTables
+from actors.subscribers.touch import TouchTables, who_comes
 from sim.core.actor import Inbox, Rows, Slice
 from sim.core.columns import Block, Columns, Schema, empty_rows
 from sim.core.errors import LimitError, ScenarioError
@@ -65,6 +66,7 @@ class SubscriberWorld:
     bound_mask : bits of the kinds of rows that are recorded
     taped : every line replays what the same line did in another run (`Replayed`)
     calling : who calls the contact centre; None: nobody
+    touch : who comes to a touch point; None: there is none
     """
 
     seed: int
@@ -76,6 +78,7 @@ class SubscriberWorld:
     bound_mask: int = 0
     taped: bool = False
     calling: CallingTables | None = None
+    touch: TouchTables | None = None
 
 
 def pool_capacity(n_lines: int) -> int:
@@ -93,8 +96,9 @@ class SubscriberActor:
         m.DETECTION,
         m.RECORDED,
         m.REPLAYED,
+        m.PLACED,
     )
-    produces: ClassVar[tuple[Schema, ...]] = (m.ACTIVITY, m.TRUTH, m.CALL)
+    produces: ClassVar[tuple[Schema, ...]] = (m.ACTIVITY, m.TRUTH, m.CALL, m.TOUCH)
 
     def __init__(
         self, world: SubscriberWorld, first: int, profile: Columns, state: Columns
@@ -114,6 +118,7 @@ class SubscriberActor:
         self._due_at = 0
         self._truth: Rows = empty_rows(m.TRUTH)
         self._calls: Rows = empty_rows(m.CALL)
+        self._touches: Rows = empty_rows(m.TOUCH)
         self._extras = Block(m.ACTIVITY, EXTRAS)
         self._lanes = np.zeros(len(EVENT_KINDS), np.int64)
         self._quality: Any = None
@@ -140,6 +145,7 @@ class SubscriberActor:
         self._hear(inbox.rows.get("Delivery"), tick)
         self._score(inbox.rows.get("Detection"))
         self._call(inbox.rows.get("AccountEvent"), tick)
+        self._come(inbox.rows.get("Placed"), tick)
         for epoch, regions in tick.dawns:
             weekday = int(tick.weekdays[int(np.argmax(regions)), epoch - tick.start_ms // 900_000])
             plan_day(
@@ -273,8 +279,8 @@ class SubscriberActor:
         out.n = weave(out.view, drawn, more, 0, end - drawn, False)
 
     def finish(self, tick: Tick) -> dict[str, Rows]:
-        """Return the truth of the messages heard in this tick, and the calls made."""
-        return {"Truth": self._truth, "Call": self._calls}
+        """Return the truth of the messages heard in this tick, the calls and visits to come."""
+        return {"Truth": self._truth, "Call": self._calls, "Touch": self._touches}
 
     def tally(self) -> Tally:
         """Return the counters; whoever runs the role resets them before a tick."""
@@ -361,6 +367,22 @@ class SubscriberActor:
         )
         made = np.bincount(self._calls["reason"], minlength=len(m.CALL_REASONS))
         self._counters.calls_made[:] += made
+
+    def _come(self, placed: Rows | None, tick: Tick) -> None:
+        """Say who will come to a touch point where something lies ready."""
+        if placed is None or self.world.touch is None:
+            self._touches = empty_rows(m.TOUCH)
+            return
+        self._touches = who_comes(
+            (self.columns.view, self.profile.view, self.first),
+            self.world.tables,
+            self.world.touch,
+            seed=self._seed,
+            placed=placed,
+            start_ms=tick.start_ms,
+        )
+        self._counters.placed_heard[0] += len(placed["sub"])
+        self._counters.touches_made[0] += len(self._touches["sub"])
 
     def _heed(self, rows: Rows | None) -> None:
         if rows is not None and len(rows["sub"]):

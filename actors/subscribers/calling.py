@@ -112,9 +112,7 @@ def upset_by_messages(t, life, flags, first, case_service, q, start_ms, out, mad
             continue
         if not may_call(life, flags, np.int64(q.sub[k]) - first):
             continue
-        u, v, _, _ = draw_cause(
-            t.seed, S_MESSAGE, q.sub[k], np.uint32(q.channel[k]), q.ts_ms[k] // 1000, 0
-        )
+        u, v, _, _ = draw_cause(t.seed, S_MESSAGE, q.sub[k], np.uint32(0), q.ts_ms[k] // 1000, 0)
         if u < t.confused:
             at = max(q.ts_ms[k], start_ms) + quantile(t.delay_ms, v)
             made = write_call(out, made, np.int64(q.sub[k]), at, m.CONFUSED, q.ts_ms[k])

@@ -64,7 +64,9 @@ def widened(serving: Any, n: int) -> Any:
         contact=contact,
         rule_start=t.rule_start[:-1],
         rule_id=t.rule_id[:-1],
-        channel_needs_app=t.channel_needs_app[:-1],
+        channel_id=t.channel_id[:-1],
+        channel_needs=t.channel_needs[:-1],
+        channel_reach=t.channel_reach[:-1],
         channel_cost_minor=t.channel_cost_minor[:-1],
     )
     tables, rule = inbound_tables(rules, n)

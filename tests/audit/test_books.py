@@ -119,6 +119,7 @@ PLANTS: dict[str, Plant] = {
     "intents handed over = messages offered": counts(intents=1, intended=1, ghosts=-1),
     "intents by channel = by use case": counts(intended=1, ghosts=-1),
     "messages waiting": message_in_queue,
+    "visits announced = messages taken up": counts(touches_made=1),
     "sent = delivered + failed": counts(channel_failed=1),
     "messages on their way": message_in_flight,
     "open horizons": row_of_pool(RTM, "end_ms"),

@@ -169,7 +169,7 @@ class Oracle:
         for treatment in offer.treatments:
             channel = names.index(treatment.channel)
             name, kind = self.channels[channel]
-            if kind in ("push", "app") and not line.app:
+            if kind == "app" and not line.app:
                 continue
             reached = True
             share = self.params.policy.grey.channel_share

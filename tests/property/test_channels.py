@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 from actors import messages as m
 from actors.channels.actor import ChannelActor, compile_tables
+from actors.channels.gateway import S_TRANSIT
 from actors.channels.params import Channel
 from sim.core.columns import take_rows
+from sim.core.rng import draw_cause
 from sim.core.ticks import Tick
 
 TICK_MS = 10_000
@@ -22,17 +25,27 @@ Rows = dict[str, np.ndarray]
 
 
 def make_actor(
-    *, per_second: float = 1.0, queue_max: int = 1_000, failure: float = 0.0
+    *,
+    per_second: float = 1.0,
+    queue_max: int = 1_000,
+    failure: float = 0.0,
+    servers: float = 0.0,
+    kind: str = "text",
+    patience_s: float = 2.0,
+    scale: float = 1.0,
 ) -> ChannelActor:
-    """Return two channels of one kind, each with its own queue and sender."""
+    """Return two channels of one kind, each with its own queue and senders."""
+    rate = {"servers": servers, "duration_s": 1.5, "failed_s": 0.4} if servers else {}
+    visits = {"visits_per_month": 1.0, "patience_s": patience_s} if kind == "session" else {}
     channels = [
-        Channel(
-            channel=name, title=name, kind="text", per_second=per_second, latency_median_ms=40,
-            failure=failure, queue_max=queue_max,
-        )
+        Channel.model_validate({
+            "channel": name, "title": name, "kind": kind, "latency_median_ms": 40,
+            "failure": failure, "queue_max": queue_max, **rate, **visits,
+            "per_second": 0 if servers else per_second,
+        })
         for name in LABELS["channel"]
     ]  # fmt: skip
-    return ChannelActor(compile_tables(channels, seed=5, scale=1.0, price_level=1.0), LABELS)
+    return ChannelActor(compile_tables(channels, seed=5, scale=scale, price_level=1.0), LABELS)
 
 
 def make_rows(messages: list[dict[str, int]]) -> Rows:
@@ -58,24 +71,31 @@ def tick_of(index: int, *, ms: int = TICK_MS) -> Tick:
 class Twin:
     """One channel as a discrete-event simulation of single arrivals.
 
-    The sender takes the most urgent message (priority, then time, then key) of those that came no
-    later than the moment it is free, works for a fixed time, and goes on; a message too old at its
-    turn expires at no cost of time; a newcomer that finds the queue full is turned away; nothing
-    is taken during an outage.
+    The server that is free first takes the most urgent message (priority, then time, then key) of
+    those that came no later than that moment, works for a time that belongs to the message, and
+    goes on; a message too old at its turn expires at no cost of time; a newcomer that finds the
+    queue full is turned away; nothing is taken during an outage.
     """
 
-    def __init__(self, step_us: int, queue_max: int, outages: list[tuple[int, int]]) -> None:
-        self.step_us, self.queue_max, self.outages = step_us, queue_max, outages
-        self.free_us = 0
+    def __init__(
+        self,
+        work_us: Callable[[dict[str, int]], int],
+        queue_max: int,
+        outages: list[tuple[int, int]],
+        n_servers: int = 1,
+    ) -> None:
+        self.work_us, self.queue_max, self.outages = work_us, queue_max, outages
+        self.free = [0] * n_servers
+        self.last_us = 0
         self.queue: list[tuple[int, int, int, int]] = []
         self.sent: dict[int, int] = {}
         self.expired: dict[int, int] = {}
         self.dropped: set[int] = set()
-        self.expires: dict[int, int] = {}
+        self.messages: dict[int, dict[str, int]] = {}
 
     def start(self) -> int:
-        """Return the moment at which the sender may take the next message, us."""
-        at = self.free_us
+        """Return the moment at which a server may take the next message, us."""
+        at = max(min(self.free), self.last_us)
         for dark_from, dark_to in sorted(self.outages):
             if dark_from <= at // 1000 < dark_to:
                 at = dark_to * 1000
@@ -84,14 +104,15 @@ class Twin:
     def run_until(self, us: int) -> None:
         """Take messages whose turn comes before a moment."""
         while self.queue and self.start() < us:
-            self.free_us = self.start()
+            self.last_us = self.start()
             sub = self.queue.pop(0)[-1]
-            now_ms = self.free_us // 1000
-            if self.expires[sub] < now_ms:
+            now_ms = self.last_us // 1000
+            if self.messages[sub]["expires_ms"] < now_ms:
                 self.expired[sub] = now_ms
             else:
                 self.sent[sub] = now_ms
-                self.free_us += self.step_us
+                self.free.remove(min(self.free))
+                self.free.append(self.last_us + self.work_us(self.messages[sub]))
 
     def arrive(self, message: dict[str, int]) -> None:
         """Let one message come."""
@@ -101,10 +122,44 @@ class Twin:
             self.dropped.add(message["sub"])
             return
         if not self.queue:
-            self.free_us = max(self.free_us, at)
-        self.expires[message["sub"]] = message["expires_ms"]
+            self.last_us = max(self.last_us, at)
+        self.messages[message["sub"]] = message
         place = (-message["priority_q"], message["ts_ms"], message["key"], message["sub"])
         bisect.insort(self.queue, place)
+
+
+def check_twin(
+    twin: Twin, mine: list[dict[str, int]], got: dict[int, tuple[int, int, int]], horizon_ms: int
+) -> None:
+    """Let the twin live through the messages of a channel, and compare what became of them."""
+    for message in sorted(mine, key=lambda x: (x["ts_ms"], x["key"])):
+        twin.arrive(message)
+    twin.run_until(horizon_ms * 1000)
+    for message in mine:
+        sub = message["sub"]
+        if sub in twin.dropped:
+            assert got[sub][0] == m.DROPPED
+        elif sub in twin.expired:
+            assert got[sub][:2] == (m.EXPIRED, twin.expired[sub])
+        elif sub in twin.sent:
+            assert got[sub][0] in (m.DELIVERED, m.FAILED)
+            assert got[sub][1] == twin.sent[sub]
+            assert got[sub][2] >= got[sub][1] >= message["ts_ms"]
+        else:
+            assert sub not in got
+
+
+def contact_us(actor: ChannelActor, message: dict[str, int]) -> int:
+    """Return how long a server is busy with a message, from the draws of the gateway."""
+    t = actor.tables
+    _, b, d, _ = draw_cause(
+        t.seed, S_TRANSIT, np.int32(message["sub"]),
+        np.uint32(message["key"] & 0xFFFFFFFF), message["trigger_ms"] // 1000, 0,
+    )  # fmt: skip
+    channel = message["channel"]
+    failed = b < t.failure[channel]
+    ms = t.failed_ms[channel] if failed else t.duration_ms[channel][int(d) >> 22]
+    return int(ms) * int(t.stretch_q[channel]) // 1024 * 1000
 
 
 @st.composite
@@ -181,22 +236,109 @@ def test_the_gateway_follows_its_rule_to_the_millisecond(
     got = run(actor, messages, outage=outage, early=early, order=None)
     for channel in range(2):
         dark = [(outage[0] * TICK_MS, outage[1])] if outage and channel == 0 else []
-        twin = Twin(round(1e6 / per_second), queue_max, dark)
-        mine = [x for x in messages if x["channel"] == channel]
-        for message in sorted(mine, key=lambda x: (x["ts_ms"], x["key"])):
-            twin.arrive(message)
-        twin.run_until(8 * TICK_MS * 1000)
-        for message in mine:
-            sub = message["sub"]
-            if sub in twin.dropped:
-                assert got[sub][0] == m.DROPPED
-            elif sub in twin.expired:
-                assert got[sub][:2] == (m.EXPIRED, twin.expired[sub])
-            elif sub in twin.sent:
-                assert got[sub][:2] == (m.DELIVERED, twin.sent[sub])
-                assert got[sub][2] >= got[sub][1] >= message["ts_ms"]
+        twin = Twin(lambda _: round(1e6 / per_second), queue_max, dark)
+        check_twin(twin, [x for x in messages if x["channel"] == channel], got, 8 * TICK_MS)
+
+
+@settings(max_examples=120)
+@given(
+    traffic(), st.sampled_from([1.0, 2.0, 3.7, 40.0]), st.sampled_from([1, 3, 1000]),
+    st.one_of(st.none(), st.tuples(st.integers(0, 4), st.integers(0, 60_000))),
+    st.sampled_from([0.0, 0.4]), st.sampled_from([1.0, 0.3]),
+)  # fmt: skip
+def test_agents_take_calls_in_the_order_of_urgency(
+    messages: Any, servers: float, queue_max: int, outage: Any, failure: float, scale: float
+) -> None:
+    """Servers with drawn durations: who is taken by whom and when, as the twin says.
+
+    A share of a server (0.3 of one) is a server that is busy for longer, with the same transit.
+    """
+    actor = make_actor(servers=servers, queue_max=queue_max, failure=failure, scale=scale)
+    assert int(actor.tables.servers[0]) == max(int(servers * scale), 1)
+    got = run(actor, messages, outage=outage, early=False, order=None)
+    for channel in range(2):
+        dark = [(outage[0] * TICK_MS, outage[1])] if outage and channel == 0 else []
+        twin = Twin(
+            lambda x: contact_us(actor, x), queue_max, dark, int(actor.tables.servers[channel])
+        )
+        check_twin(twin, [x for x in messages if x["channel"] == channel], got, 8 * TICK_MS)
+
+
+@settings(max_examples=120)
+@given(
+    traffic(), st.sampled_from([2, 6, 1000]), st.lists(st.integers(0, 70_000), max_size=40),
+    st.sampled_from([1, 3]), st.integers(0, 5),
+)  # fmt: skip
+def test_a_touch_point_shows_what_lies_ready_when_the_person_comes(
+    messages: Any, queue_max: int, visits: list[int], servers: int, seed: int
+) -> None:
+    """Each message is told once: shown at the visit, expired without one, or turned away.
+
+    A plain list of what lies ready says who is laid, who finds the shelf full and who expires;
+    those visited go through the queue of the twin with the person's patience for an expiry.
+    Restoring a snapshot half-way changes nothing, nor does the order of rows.
+    """
+    draws = np.random.default_rng(seed)
+    actor = make_actor(servers=servers, queue_max=queue_max, kind="session")
+    lying: dict[int, list[dict[str, int]]] = {0: [], 1: []}
+    due: dict[int, int] = {}
+    seen: list[dict[str, int]] = []
+    wanted: dict[int, tuple[int, int]] = {}
+    got: dict[int, tuple[int, int, int]] = {}
+    for k in range(8):
+        end = (k + 1) * TICK_MS
+        touched = [x for lane in lying.values() for x in lane if k * TICK_MS <= due[x["sub"]]]
+        touched = [x for x in touched if x["sub"] in due and x.pop("new", None)]
+        for x in touched:
+            lying[x["channel"]].remove(x)
+            seen.append(x | {"ts_ms": due[x["sub"]], "expires_ms": due[x["sub"]] + 2_000})
+        rows = [x for x in messages if x["ts_ms"] // TICK_MS == k]
+        for x in sorted(rows, key=lambda x: (x["ts_ms"], x["key"])):
+            if x["expires_ms"] < end:
+                wanted[x["sub"]] = (m.EXPIRED, max(x["expires_ms"], x["ts_ms"]))
+            elif len(lying[x["channel"]]) >= queue_max:
+                wanted[x["sub"]] = (m.DROPPED, x["ts_ms"])
             else:
-                assert sub not in got
+                visit = visits[x["sub"]] if x["sub"] < len(visits) else -1
+                comes = max(x["ts_ms"], end) <= visit <= x["expires_ms"]
+                due[x["sub"]] = visit if comes else -1
+                lying[x["channel"]].append(x | {"new": comes})
+        for lane in lying.values():
+            for x in [x for x in lane if x["expires_ms"] < end]:
+                lane.remove(x)
+                wanted[x["sub"]] = (m.EXPIRED, x["expires_ms"])
+        told = touch_rows(touched, due)
+        done = actor.on_tick(
+            tick_of(k),
+            take_rows(make_rows(rows), draws.permutation(len(rows))),
+            (),
+            take_rows(told, draws.permutation(len(touched))),
+        )
+        for sub, *what in zip(*(done[c].tolist() for c in ("sub", "status", "sent_ms", "ts_ms"))):
+            assert sub not in got, "told twice"
+            got[sub] = tuple(what)
+        laid = actor.placed
+        assert len(laid["sub"]) == sum(x["ts_ms"] // TICK_MS == k for x in rows if x["sub"] in due)
+        if k == 3:
+            copy = make_actor(servers=servers, queue_max=queue_max, kind="session")
+            copy.restore(actor.snapshot())
+            assert copy.digest() == actor.digest()
+            actor = copy
+    for sub, what in wanted.items():
+        assert got[sub][:2] == what
+    for channel in range(2):
+        twin = Twin(lambda x: contact_us(actor, x), queue_max, [], servers)
+        check_twin(twin, [x for x in seen if x["channel"] == channel], got, 8 * TICK_MS)
+    assert set(got) <= set(wanted) | {x["sub"] for x in seen}
+    assert len(messages) == len(got) + actor.ledger()["channel_waiting"]
+
+
+def touch_rows(touched: list[dict[str, int]], due: dict[int, int]) -> Rows:
+    """Return `Touch` columns of the messages whose person comes."""
+    rows = [x | {"ts_ms": due[x["sub"]]} for x in touched]
+    return {
+        f.name: np.array([row[f.name] for row in rows], np.dtype(f.dtype)) for f in m.TOUCH.fields
+    }
 
 
 @settings(max_examples=60)

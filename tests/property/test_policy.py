@@ -20,6 +20,7 @@ from actors.rtm.outcomes import count_taken
 from actors.rtm.params import SEGMENTS, Offer, RtmParams
 from actors.rtm.policy import pick_channel, policy
 from actors.rtm.policy_tables import compile_policy
+from actors.rtm.reach import EVERYBODY, NEEDS_APP
 from sim.core.columns import Columns
 from sim.core.errors import InvariantError
 from sim.core.sparse import Sparse
@@ -29,7 +30,7 @@ from tests.property.policy_twin import Contact, Line, Oracle
 SEED = 1
 LINES = 5
 FIRST = 1_000
-CHANNELS = [("mail", "text"), ("sms", "text"), ("push", "push"), ("agent", "call")]
+CHANNELS = [("mail", "text"), ("sms", "text"), ("push", "app"), ("agent", "call")]
 FEES = (0, 30_000, 120_000)
 ROOM = 4_096
 NEED_OF = ("data", "roaming", "shopping", "money")
@@ -148,7 +149,9 @@ class Bench:
             case_owns=np.array([int(o.product.kind == "data_pack") for o in catalogue], np.int64),
             case_id=np.arange(n, dtype=np.uint32) + np.uint32(77),
             case_channels=reach,
-            channel_needs_app=np.array([int(k in ("push", "app")) for _, k in CHANNELS], np.int64),
+            channel_needs=np.array([NEEDS_APP * (k == "app") for _, k in CHANNELS], np.int64),
+            channel_reach=np.full(len(CHANNELS), EVERYBODY, np.uint32),
+            channel_id=np.arange(len(CHANNELS), dtype=np.uint32),
         )  # fmt: skip
         self.profile, self.state = Columns(PROFILE, LINES), Columns(rtm.STATE, LINES)
         self.contacts, self.taken = Sparse(rtm.CONTACTS), Sparse(rtm.TAKEN)

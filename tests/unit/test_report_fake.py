@@ -162,7 +162,7 @@ def _channels(t, rng) -> None:
     t["channel_delivered"][:] = split * 97 // 100
     t["channel_failed"][:] = split - split * 97 // 100
     t["channel_cost_minor"][:] = split * np.array([60, 1, 1, 900])
-    t["channel_busy_ms"][:] = np.minimum(split * np.array([400, 40, 40, 20_000]), 900_000)
+    t["channel_busy_us"][:] = np.minimum(split * np.array([400, 40, 40, 20_000]), 900_000) * 1000
     for i, median in enumerate((900, 60, 40, 40_000)):
         add(t["channel_queue_ms"][i], rng.lognormal(np.log(median), 1.0, split[i]).astype(np.int64))
 
