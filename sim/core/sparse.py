@@ -35,6 +35,11 @@ def key_of(sub, name_id):
     return (np.int64(sub) << np.int64(32)) | np.int64(np.uint32(name_id))
 
 
+def line_of(keys: np.ndarray) -> np.ndarray:
+    """Return the lines of (n,) keys."""
+    return keys >> 32
+
+
 @kernel
 def find(table, key):
     """Return the row of a key, or -1."""
@@ -145,7 +150,7 @@ class Sparse:
 
     def subs(self) -> np.ndarray:
         """Return the (n,) int64 lines of `sorted_rows`."""
-        return self.sorted_rows()["key"] >> 32
+        return line_of(self.sorted_rows()["key"])
 
     def digest(self) -> int:
         """Return the order-free digest of the rows."""

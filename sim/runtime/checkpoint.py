@@ -22,6 +22,7 @@ import numpy as np
 
 from sim.core.errors import ScenarioError
 from sim.core.partition import Partition
+from sim.core.sparse import line_of
 from sim.runtime.parts import Damaged, Part, Tree, flatten, read_tree, settle, write_arrays
 
 KEEP = 3
@@ -313,8 +314,9 @@ def _open(path: Path, run: dict[str, Any]) -> Saved:
 def cut_lines(saved: Sequence[Tree], partition: Partition) -> Tree:
     """Return the lines of a partition out of saved partitions that hold them, in order.
 
-    Columns under `state` have one row for each line; every other table has a `sub` column; numbers
-    that stand alone are the same in every partition.
+    Columns under `state` have one row for each line; every other table has a column `sub`, or a
+    `key` that holds the line (`sim.core.sparse`); numbers that stand alone are the same in every
+    partition.
     """
     whole = saved[0]
     if len(saved) == 1 and (whole["first"], whole["last"]) == (partition.first, partition.last):
@@ -338,6 +340,11 @@ def cut_lines(saved: Sequence[Tree], partition: Partition) -> Tree:
 def _join(parts: list[tuple[Tree, Any]], partition: Partition, kind: str) -> Any:
     if not isinstance(parts[0][1], dict):
         return parts[0][1]
+    if any(isinstance(value, dict) for value in parts[0][1].values()):
+        return {
+            name: _join([(part, tables[name]) for part, tables in parts], partition, name)
+            for name in parts[0][1]
+        }
     out = {}
     for column in parts[0][1]:
         pieces = []
@@ -348,7 +355,7 @@ def _join(parts: list[tuple[Tree, Any]], partition: Partition, kind: str) -> Any
                 high = min(partition.last, part["last"]) - part["first"]
                 pieces.append(array[low:high])
             else:
-                inside = (table["sub"] >= partition.first) & (table["sub"] < partition.last)
-                pieces.append(array[inside])
+                subs = table["sub"] if "sub" in table else line_of(table["key"])
+                pieces.append(array[(subs >= partition.first) & (subs < partition.last)])
         out[column] = np.concatenate(pieces)
     return out
