@@ -50,11 +50,12 @@ from scenarios.population import (
     rough_billing,
     settle,
 )
+from scenarios.topology import TOPOLOGY
 from sim.core import quantiles, rng
 from sim.core.metrics import new_tally
 from sim.core.partition import Partition
 from sim.core.ticks import DAY_MS, Calendar
-from sim.core.topology import Edge, Topology, check_contracts
+from sim.core.topology import check_contracts
 from sim.runtime.coordinator import Clock
 from sim.runtime.host import HostPlan
 
@@ -65,32 +66,6 @@ DIGEST_LINES = 1_000
 SLICE_ROWS = 1 << 16
 LINES_AT_ONCE = 1 << 18
 """Lines looked at together where all of them are passed: no array grows with the population."""
-
-TOPOLOGY = Topology(
-    roles=("subscribers", "billing", "rtm"),
-    global_roles=("cells", "channels", "contact_centre"),
-    edges=(
-        Edge("subscribers", "billing", "Activity", "forward"),
-        Edge("subscribers", "rtm", "Activity", "forward"),
-        Edge("billing", "rtm", "Rated", "forward"),
-        Edge("billing", "rtm", "AccountEvent", "forward"),
-        Edge("billing", "subscribers", "AccountEvent", "feedback"),
-        Edge("rtm", "billing", "Credit", "feedback"),
-        Edge("rtm", "subscribers", "Detection", "feedback"),
-        Edge("rtm", "channels", "Intent", "gather"),
-        Edge("subscribers", "contact_centre", "Call", "gather"),
-        Edge("subscribers", "channels", "Touch", "gather"),
-        Edge("channels", "subscribers", "Placed", "scatter"),
-        Edge("channels", "subscribers", "Delivery", "scatter"),
-        Edge("channels", "rtm", "Delivery", "scatter"),
-        Edge("control", "subscribers", "Recorded", "scatter"),
-        Edge("control", "subscribers", "Replayed", "scatter"),
-        Edge("subscribers", "cells", "CellLoad", "reduce"),
-        Edge("cells", "subscribers", "CellQuality", "broadcast"),
-        Edge("rtm", "recorder", "Decision", "record"),
-        Edge("subscribers", "recorder", "Truth", "record"),
-    ),
-)
 
 
 def cache_dir() -> Path:
@@ -351,6 +326,18 @@ def _calling(scenario: Any) -> Any:
     return compile_calling(centre.causes, seed=scenario.seed) if centre.enabled else None
 
 
+def _name_ids(offers: Sequence[Any], channels: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the name ids of use cases, and of channels without and with the bit of an answer."""
+    ids = np.zeros(1 << 16, np.uint64)
+    ids[: len(offers)] = [rng.name_id("offer:" + offer.offer) for offer in offers]
+    ways = np.zeros(256, np.uint64)
+    ways[: len(channels)] = [rng.name_id("channel:" + c.channel) for c in channels]
+    ways[ANSWERED : ANSWERED + len(channels)] = [
+        rng.name_id("answered:" + c.channel) for c in channels
+    ]
+    return ids, ways
+
+
 def build_world(
     loaded: Any, geo: Geography, *, donors: Donors | None = None, sampled: np.ndarray | None = None
 ) -> World:
@@ -384,13 +371,7 @@ def build_world(
         dwell_s=dwell_seconds(scenario.rtm),
         start_quarter=calendar.start_quarter,
     )
-    ids = np.zeros(1 << 16, np.uint64)
-    ids[: len(offers)] = [rng.name_id("offer:" + offer.offer) for offer in offers]
-    ways = np.zeros(256, np.uint64)
-    ways[: len(channels)] = [rng.name_id("channel:" + c.channel) for c in channels]
-    ways[ANSWERED : ANSWERED + len(channels)] = [
-        rng.name_id("answered:" + c.channel) for c in channels
-    ]
+    ids, ways = _name_ids(offers, channels)
     check_contracts(
         TOPOLOGY.check(),
         {r.role: r.consumes for r in (SubscriberActor, BillingActor, RtmActor)},

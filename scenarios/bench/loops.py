@@ -191,7 +191,7 @@ def span(world: World, *, hosts: int, ticks: int, kind: str = "embedded") -> Spa
         sink = Forget()
         _loop(world, runtime, sink, WARM_TICKS).run()
         if kind == "ray":
-            _skip_to(runtime, FIRST_TICK - CATCH_UP_TICKS)
+            runtime.skip_to(FIRST_TICK - CATCH_UP_TICKS)  # type: ignore[attr-defined]  # a cluster's
         catching_up = _loop(world, runtime, sink, FIRST_TICK)
         catching_up.run(FIRST_TICK - CATCH_UP_TICKS)
         if isinstance(runtime, TimedRuntime):
@@ -210,13 +210,6 @@ def span(world: World, *, hosts: int, ticks: int, kind: str = "embedded") -> Spa
         )  # fmt: skip
     finally:
         runtime.close()
-
-
-def _skip_to(runtime: Any, tick: int) -> None:
-    """Let the processes of a cluster take a later tick for their next one."""
-    import ray
-
-    ray.get([actor.back_to.remote(tick - 1) for actor in [*runtime.hosts, runtime.roles]])
 
 
 def _settle() -> None:

@@ -7,7 +7,7 @@ process it lives in, nor any role beyond the `Actor` protocol.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from sim.core.ticks import Tick
 from sim.record.tape import TapeSource, TapeTarget
 from sim.record.tape_read import Tapes
 from sim.runtime.checkpoint import Draft, Saved
+from sim.runtime.digests import digest_lines
 from sim.runtime.parts import Part, flatten
 
 Builder = Callable[[Partition], Sequence[Actor]]
@@ -123,26 +124,6 @@ def canonical_order(rows: Rows) -> np.ndarray:
     return np.lexsort((*(rows[n] for n in reversed(others)), rows["ts_ms"], rows["sub"]))
 
 
-DIGEST_RUN = 256
-"""Lines that are digested side by side: where a tick digests few lines, most partitions have none,
-and their many columns are not called for a handful each."""
-
-
-def digested(partition: Partition, stride: int, phase: int) -> Iterator[tuple[int, int]]:
-    """Give (first, behind the last) of the lines of a partition that a digest takes."""
-    if stride == 1:
-        yield partition.first, partition.last
-        return
-    run = partition.first // DIGEST_RUN
-    run += (phase - run) % stride
-    while run * DIGEST_RUN < partition.last:
-        first = max(run * DIGEST_RUN, partition.first)
-        last = min((run + 1) * DIGEST_RUN, partition.last)
-        if first < last:
-            yield first, last
-        run += stride
-
-
 class Host:
     """Runs the roles of its partitions.
 
@@ -205,22 +186,7 @@ class Host:
         stride, phase : of the runs of `DIGEST_RUN` lines, those whose number is `phase` modulo
             `stride`
         """
-        total: dict[str, int] = {}
-
-        def add(values: Mapping[str, int]) -> None:
-            for name, value in values.items():
-                total[name] = (total.get(name, 0) + value) & 0xFFFFFFFFFFFFFFFF
-
-        for partition, roles in zip(self.partitions, self.roles, strict=True):
-            if stride == 1:
-                for role in roles:
-                    add(role.pool_digests())
-            for first, last in digested(partition, stride, phase):
-                keys = np.arange(first, last, dtype=np.int64)
-                rows = slice(first - partition.first, last - partition.first)
-                for role in roles:
-                    add({n: c.digest(keys, rows=rows) for n, c in role.state().items()})
-        return total
+        return digest_lines(self.partitions, self.roles, stride, phase)
 
     def ledger(self) -> dict[str, int]:
         """Return the stocks of all roles, now."""
