@@ -86,8 +86,8 @@ STATUSES = ("delivered", "failed", "expired", "dropped")
 DELIVERED, FAILED, EXPIRED, DROPPED = 0, 1, 2, 3
 
 # --- `Call.reason`, `CallOutcome.result` ----------------------------------------------------------
-CALL_REASONS = ("inbound", "fault", "bill_shock", "no_service", "confused")
-INBOUND, FAULT, BILL_SHOCK, NO_SERVICE, CONFUSED = 0, 1, 2, 3, 4
+CALL_REASONS = ("inbound", "fault", "bill_shock", "no_service", "confused", "offer")
+INBOUND, FAULT, BILL_SHOCK, NO_SERVICE, CONFUSED, ABOUT_OFFER = 0, 1, 2, 3, 4, 5
 """Why somebody calls; the first two have causes that the twin does not hold."""
 CALL_RESULTS = ("answered", "abandoned", "turned_away")
 CALL_ANSWERED, CALL_ABANDONED, CALL_TURNED_AWAY = 0, 1, 2
@@ -315,12 +315,11 @@ CALL_OUTCOME = Schema(
         Field("agent", "i2", "1", "group of agents that answered; -1 none"),
         Field("wait_ms", "i8", "ms", "time in the queue"),
         Field("attempt", "u1", "1", "tries of the caller before this one"),
-        Field("advised", "u1", "1", "1 if the agent voiced a suggestion"),
-        Field("useful", "u1", "1", "1 if the caller found it useful"),
-        Field("fits", "u1", "1", "1 if the caller said that it fits"),
+        Field("called_back", "u1", "1", "1 if the caller took a call-back and did not wait"),
+        Field("key", "u8", "hash", "key of the call: that of its cause"),
     ),
     edge="scatter",
-    doc="the contact centre to subscribers: how a call ended; `ts_ms` is when",
+    doc="the contact centre to subscribers and rtm: how a try of a call ended, and when",
 )
 
 SCHEMAS = (

@@ -36,6 +36,13 @@ SUBSCRIBER_METRICS = (
     Metric("placed_heard", (), "messages", "messages laid ready that a line was asked about"),
     Metric("touches_made", (), "messages", "of these, the line comes before they expire"),
     Metric("calls_made", ("call_reason",), "calls", "calls that an event has caused"),
+    Metric("calls_heard", ("call_result",), "calls", "ends of tries that lines were told of"),
+    Metric("call_mood_q", ("call_reason",), "1/65535", "satisfaction moved by calls"),
+    Metric("advice_told", (), "suggestions", "suggestions that agents voiced"),
+    Metric("advice_useful", (), "suggestions", "of these, found useful"),
+    Metric("advice_fits", (), "suggestions", "of these, said to fit"),
+    Metric("advice_taken", (), "suggestions", "of these, the answer will be yes"),
+    Metric("advice_relevance_q", (), "1/1024", "need times match, summed over suggestions"),
     Metric("left", (), "lines", "lines that left for a rival (latent)"),
     Metric("fell_silent", (), "lines", "lines that began a long silence (latent)"),
     Metric("active_lines", ("hour_of_day",), "line-epochs", "epochs with at least one event"),
@@ -96,6 +103,7 @@ RTM_METRICS = (
     Metric("exp_y_minor", ("use_case", "arm"), "minor", "their margin within the horizon"),
     Metric("exp_y2", ("use_case", "arm"), "(minor/16)^2", "sum of squares of it, scaled"),
     Metric("exp_bought", ("use_case", "arm"), "winners", "of these, bought within the horizon"),
+    Metric("calls_seen", ("call_result",), "calls", "ends of tries that the engine was told of"),
     Metric("control_contacts", (), "messages", "messages to control lines: must be 0"),
     Metric("cap_breaches", (), "messages", "messages past a cap: must be 0"),
     Metric("list_breaches", (), "messages", "against consent or a list: must be 0"),
@@ -163,9 +171,7 @@ CONTACT_CENTRE_METRICS = (
     Metric("centre_wait_ms", ("centre",), "ms", "wait of those who were answered", histogram=True),
     Metric("centre_busy_ms", ("centre",), "agent-ms", "time on calls"),
     Metric("centre_duty_ms", ("centre",), "agent-ms", "time on duty, overtime included"),
-    Metric("centre_advised", (), "calls", "answered calls with a suggestion of the agent"),
-    Metric("centre_useful", (), "calls", "of these, found useful"),
-    Metric("centre_fits", (), "calls", "of these, said to fit"),
+    Metric("centre_told", (), "calls", "tries of simulated lines that ended, and were told of"),
 )
 
 ALL_METRICS = (

@@ -101,7 +101,7 @@ def _tell(
 ) -> Explanation:
     with open_run(path) as run:
         tables = {table: _rows(run, table, sub) for table in (
-            "activity", "account_events", "decisions", "contacts", "recorded", "replayed",
+            "activity", "account_events", "decisions", "contacts", "calls", "recorded", "replayed",
         )}  # fmt: skip
         quality = _quality(run)
         replay = run.manifest.get("replay")
@@ -154,11 +154,14 @@ def _quality(run: Any) -> dict[int, dict[str, np.ndarray]]:
 
 
 def _codes(world: World) -> dict[str, tuple[str, ...]]:
-    """Return the names behind the codes of a delivery."""
+    """Return the names behind the codes of a delivery and of a call."""
     return {
         "use_case": world.labels["use_case"],
         "channel": world.labels["channel"],
         "status": m.STATUSES,
+        "reason": m.CALL_REASONS,
+        "result": m.CALL_RESULTS,
+        "centre": world.labels["centre"],
     }
 
 
@@ -204,6 +207,7 @@ def live_alone(
         commands = timeline.advance(tick.end_ms)
         arrays = {"CellQuality": broadcast(world.plan.n_cells, quality.get(index - 1))}
         arrived = _arrived(m.DELIVERY, tables["contacts"], index, _codes(world))
+        arrived |= _arrived(m.CALL_OUTCOME, tables["calls"], index, _codes(world))
         arrived |= _arrived(m.RECORDED, tables["recorded"], index, {})
         arrived |= _arrived(m.REPLAYED, tables["replayed"], index, {})
         result = host.tick(tick, arrived, arrays, commands, None)
@@ -298,6 +302,12 @@ def _day(world: World, tables: dict[str, Any]) -> list[dict[str, Any]]:
         rows.append((int(row["ts_ms"]), {
             "time": clock(int(row["ts_ms"])),
             "what": f"message {row['use_case']} by {row['channel']}: {row['status']}",
+        }))  # fmt: skip
+    for row in _records(tables["calls"]):
+        rows.append((int(row["ts_ms"]), {
+            "time": clock(int(row["ts_ms"])),
+            "what": f"call about {row['reason']}: {row['result']} after "
+            f"{int(row['wait_ms']) / 1000:.0f} s",
         }))  # fmt: skip
     return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 

@@ -40,13 +40,16 @@ class TwinGlobals:
         deliveries = self.channels.on_tick(
             tick, gathered["Intent"], commands, gathered.get("Touch")
         )
-        # No role asks for the outcomes yet: they end here, counted.
-        self.centre.on_tick(tick, gathered.get("Call", empty_rows(m.CALL)), commands)
+        outcomes = self.centre.on_tick(tick, gathered.get("Call", empty_rows(m.CALL)), commands)
         tables = {"quality": self.cells.quality_rows()}
         if hour is not None:
             tables["cells"] = hour
         return GlobalResult(
-            {"Delivery": deliveries, "Placed": self.channels.placed},
+            {
+                "Delivery": deliveries,
+                "Placed": self.channels.placed,
+                "CallOutcome": outcomes,
+            },
             self.arrays(),
             {**self.cells.tally(), **self.channels.tally(), **self.centre.tally()},
             self.ledger(),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from scenarios.estimates import ratio, rounded
+from scenarios.estimates import ratio, rounded, share
 from sim.core.histogram import quantiles
 
 MS = 1000.0
@@ -23,13 +23,14 @@ def contact_centre(
     """Return the figures of all centres, and of each.
 
     A call that was abandoned or turned away counts against the service level.  `wait_s` is the
-    wait of those who were answered, called-back ones included.
+    wait of those who were answered, called-back ones included.  `advice` and
+    `satisfaction_moved` speak of the simulated lines alone, whose calls have a person behind them.
     """
     names = labels["centre"]
     if not names:
         return {"available": False}
     calls = totals["centre_calls"]
-    advised = int(totals["centre_advised"].sum())
+    told = int(totals["advice_told"].sum())
     return {
         "available": True,
         "scale": "represented",
@@ -37,13 +38,31 @@ def contact_centre(
         "calls_by_reason": {
             reason: int(calls[:, i].sum()) for i, reason in enumerate(labels["call_reason"])
         },
-        "advised": advised,
-        "advice_useful": rounded(ratio(int(totals["centre_useful"].sum()), advised)),
-        "advice_useful_n": advised,
-        "advice_fits": rounded(ratio(int(totals["centre_fits"].sum()), advised)),
-        "advice_fits_n": advised,
+        "caused_by_reason": {
+            reason: int(totals["calls_made"][i].sum())
+            for i, reason in enumerate(labels["call_reason"])
+        },
+        "advice": {
+            "scale": "sample",
+            "told": told,
+            **{
+                name: _share(int(totals[f"advice_{name}"].sum()), told)
+                for name in ("useful", "fits", "taken")
+            },
+            "relevance": rounded(ratio(int(totals["advice_relevance_q"].sum()) / 1024, told)),
+        },
+        "satisfaction_moved": rounded(int(totals["call_mood_q"].sum()) / 65_535),
         "centres": {name: _figures(totals, slice(i, i + 1)) for i, name in enumerate(names)},
     }
+
+
+def _share(part: int, whole: int) -> dict[str, Any]:
+    """Return a share with its interval and n."""
+    found = share(part, whole)
+    return {
+        "value": rounded(found.value), "low": rounded(found.low), "high": rounded(found.high),
+        "n": found.n,
+    }  # fmt: skip
 
 
 def _figures(totals: Mapping[str, np.ndarray], sites: slice) -> dict[str, Any]:

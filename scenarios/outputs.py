@@ -27,6 +27,7 @@ def recorded_tables() -> dict[str, tuple[Schema, ...]]:
         "decisions": (m.DECISION,),
         "truth": (m.TRUTH,),
         "deliveries": (m.DELIVERY,),
+        "calls": (m.CALL_OUTCOME,),
         "credits": (m.CREDIT,),
         "detections": (m.DETECTION,),
         "recorded": (m.RECORDED,),
@@ -60,6 +61,9 @@ def decode_map(labels: dict[str, tuple[str, ...]]) -> dict[tuple[str, str], Any]
         ("credits", "kind"): ("reward", "trust_credit", "gift", "cancel"),
         ("credits", "use_case"): cases,
         ("detections", "fence"): labels["fence"],
+        ("calls", "reason"): m.CALL_REASONS,
+        ("calls", "result"): m.CALL_RESULTS,
+        ("calls", "centre"): labels["centre"],
     }
     for table in ("truth", "deliveries"):
         out[table, "use_case"] = cases

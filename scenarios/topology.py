@@ -24,6 +24,8 @@ TOPOLOGY = Topology(
         Edge("channels", "subscribers", "Placed", "scatter"),
         Edge("channels", "subscribers", "Delivery", "scatter"),
         Edge("channels", "rtm", "Delivery", "scatter"),
+        Edge("contact_centre", "subscribers", "CallOutcome", "scatter"),
+        Edge("contact_centre", "rtm", "CallOutcome", "scatter"),
         Edge("control", "subscribers", "Recorded", "scatter"),
         Edge("control", "subscribers", "Replayed", "scatter"),
         Edge("subscribers", "cells", "CellLoad", "reduce"),

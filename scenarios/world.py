@@ -24,7 +24,6 @@ from actors.cells.actor import compile_tables as cell_tables
 from actors.channels.actor import ChannelActor
 from actors.channels.actor import compile_tables as channel_tables
 from actors.contact_centre.actor import ContactCentreActor
-from actors.contact_centre.tables import compile_tables as centre_tables
 from actors.metrics import ARMS, BUCKETS, SUBSCRIBER_METRICS
 from actors.profile import ProfileTables
 from actors.rtm.actor import RtmActor, RtmWorld
@@ -33,12 +32,12 @@ from actors.rtm.state import ANSWERED
 from actors.rtm.tables import bind, dwell_seconds
 from actors.rtm.tables import compile_tables as rtm_tables
 from actors.subscribers.actor import SubscriberActor, SubscriberCounters, SubscriberWorld
-from actors.subscribers.calling import compile_calling
 from actors.subscribers.tables import activity_factors
 from actors.subscribers.tables import compile_tables as subscriber_tables
 from actors.subscribers.touch import compile_touch
 from geo.geography import Geography
 from geo.territory import build_geography
+from scenarios import centre
 from scenarios.global_roles import TwinGlobals
 from scenarios.population import (
     Donors,
@@ -177,8 +176,11 @@ def make_labels(
         if scenario.contact_centre.enabled
         else (),
         "call_reason": m.CALL_REASONS,
+        "call_result": m.CALL_RESULTS,
         "fence": tuple(geo.fence_name),
-        "trigger": tuple(rules),
+        "trigger": centre.rule_labels(
+            rules, scenario, list(catalogue.channels.values()), len(catalogue.offers)
+        ),
         "reason": m.REASONS,
         "result": m.RESULTS,
         "account_kind": m.ACCOUNT_KINDS,
@@ -279,9 +281,11 @@ def _plan(scenario: Any, geo: Geography, n_lines: int, sampled: np.ndarray | Non
         joined={"activity": ("Activity", "Rated"), "account_events": ("AccountEvent",)},
         feedback=(m.ACCOUNT_EVENT, m.CREDIT, m.DETECTION),
         gather=(m.INTENT, m.CALL, m.TOUCH),
+        scatter=(m.DELIVERY, m.PLACED, m.CALL_OUTCOME),
         record={"decisions": "Decision", "truth": "Truth"},
         inbox_tables={
             "Delivery": "deliveries",
+            "CallOutcome": "calls",
             "Credit": "credits",
             "Detection": "detections",
             "Recorded": "recorded",
@@ -306,24 +310,13 @@ def load_geography(loaded: Any) -> Geography:
     )
 
 
-def _centre_tables(scenario: Any) -> Any:
-    """Return the tables of the contact centre, for all lines that the run stands for."""
-    lines = scenario.population.subscribers
-    return centre_tables(
-        scenario.contact_centre,
-        seed=scenario.seed,
-        start=scenario.clock.start,
-        days=scenario.clock.days,
-        weekly=scenario.clock.weekly,
-        lines=lines,
-        lines_real=max(scenario.population.represents, lines),
+def _check_roles() -> None:
+    """Refuse roles that get or make other messages than the edges say."""
+    check_contracts(
+        TOPOLOGY.check(),
+        {r.role: r.consumes for r in (SubscriberActor, BillingActor, RtmActor)},
+        {r.role: r.produces for r in (SubscriberActor, BillingActor, RtmActor)},
     )
-
-
-def _calling(scenario: Any) -> Any:
-    """Return who calls, or None where nobody can."""
-    centre = scenario.contact_centre
-    return compile_calling(centre.causes, seed=scenario.seed) if centre.enabled else None
 
 
 def _name_ids(offers: Sequence[Any], channels: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -372,11 +365,22 @@ def build_world(
         start_quarter=calendar.start_quarter,
     )
     ids, ways = _name_ids(offers, channels)
-    check_contracts(
-        TOPOLOGY.check(),
-        {r.role: r.consumes for r in (SubscriberActor, BillingActor, RtmActor)},
-        {r.role: r.produces for r in (SubscriberActor, BillingActor, RtmActor)},
+    engine = rtm_tables(
+        scenario.rtm,
+        geo,
+        seed=scenario.seed,
+        offers=offers,
+        channels=channels,
+        tariffs=tariffs,
+        quests=quests,
+        bindings=bindings,
+        billing=scenario.billing,
+        price_level=level,
+        horizon_ms=sub_tables.horizon_ms,
+        region_shift_q=calendar.region_shift_q,
+        start_quarter=calendar.start_quarter,
     )
+    _check_roles()
     return World(
         scenario=scenario,
         n_lines=n_lines,
@@ -387,43 +391,32 @@ def build_world(
         clock=Clock(scenario.clock.tick_s * 1000, round(scenario.clock.days * DAY_MS), calendar),
         plan=_plan(scenario, geo, n_lines, sampled),
         subscribers=SubscriberWorld(
-            *(scenario.seed, sub_tables, labels, geo.n_cell, ids),
-            calling=_calling(scenario),
+            *(scenario.seed, centre.attend(sub_tables, scenario, channels), labels),
+            *(geo.n_cell, ids),
+            calling=centre.calling(scenario),
             touch=compile_touch(channels),
+            after_calls=centre.after_calls(scenario, channels),
         ),
         billing=BillingWorld(
             billing_tables(scenario.billing, tariffs=tariffs, offers=offers, price_level=level),
             labels,
         ),
         rtm=RtmWorld(
-            rtm_tables(
-                scenario.rtm,
-                geo,
-                seed=scenario.seed,
-                offers=offers,
-                channels=channels,
-                tariffs=tariffs,
-                quests=quests,
-                bindings=bindings,
-                billing=scenario.billing,
-                price_level=level,
-                horizon_ms=sub_tables.horizon_ms,
-                region_shift_q=calendar.region_shift_q,
-                start_quarter=calendar.start_quarter,
-            ),
+            engine,
             tuple((r.label, r.trigger.name, r.options) for r in bindings.rules),
             labels,
             scenario.rtm.enabled,
             len(offers),
             ids,
             ways,
+            screen=centre.screen(scenario, engine, channels, offers),
         ),
         population=_population_tables(scenario, catalogue, geo, sub_tables),
         channel_tables=channel_tables(
             channels, seed=scenario.seed, scale=n_start / FULL_SCALE, price_level=level
         ),
         cell_tables=cell_tables(scenario.cells, geo, weight=weight, n_lines=n_start),
-        centre_tables=_centre_tables(scenario),
+        centre_tables=centre.queue_tables(scenario),
         donors=donors,
         geo=geo,
     )

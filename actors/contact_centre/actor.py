@@ -106,11 +106,8 @@ class ContactCentreActor:
         """Return the outcomes of the tick as rows."""
         if not self._outcomes:
             return empty_rows(m.CALL_OUTCOME)
-        table = np.array(self._outcomes, np.int64)
-        rows = {
-            f.name: table[:, k].astype(np.dtype(f.dtype))
-            for k, f in enumerate(m.CALL_OUTCOME.fields)
-        }
+        columns = zip(m.CALL_OUTCOME.fields, zip(*self._outcomes, strict=True), strict=True)
+        rows = {f.name: np.array(values, np.dtype(f.dtype)) for f, values in columns}
         return take_rows(rows, np.lexsort((rows["attempt"], rows["ts_ms"], rows["sub"])))
 
     # --- what the station tells ---------------------------------------------------------------
@@ -144,17 +141,8 @@ class ContactCentreActor:
 
     def _ended(self, job: Job, how: int, now: int) -> None:
         site, counters, t = job.tags[c.SITE], self._counters, self.tables
-        advised = useful = fits = 0
         if how == SERVED:
             counters.centre_ended[site] += 1
-            words = c.fate_words(t, job)
-            advised = int(words[0] < int(t.advised))
-            # One draw for both: who finds an advice useful mostly says that it fits.
-            useful = advised * int(words[1] < int(t.useful))
-            fits = advised * int(words[1] < int(t.fits))
-            counters.centre_advised[0] += advised
-            counters.centre_useful[0] += useful
-            counters.centre_fits[0] += fits
         elif how == HUNG_UP:
             counters.centre_abandoned[site] += 1
         elif how == TURNED_AWAY:
@@ -165,11 +153,12 @@ class ContactCentreActor:
                 self.station.offer(*again)
         if job.tags[c.SUB] >= 0:
             wait = (job.started if how == SERVED else now) - job.since
+            counters.centre_told[0] += 1
             self._outcomes.append(
                 (
                     job.tags[c.SUB], now, job.tags[c.REASON], _RESULTS[how], site,
-                    job.group if how == SERVED else -1, wait, job.tags[c.ATTEMPT], advised,
-                    useful, fits,
+                    job.group if how == SERVED else -1, wait, job.tags[c.ATTEMPT],
+                    job.tags[c.CALLED_BACK], job.key,
                 )
             )  # fmt: skip
 

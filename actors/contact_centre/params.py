@@ -31,14 +31,106 @@ class CallCauses(Params):
     allowance_used: float = Field(
         default=0.003, ge=0, le=1, description="the data allowance was used up"
     )
+    zero_balance: float = Field(
+        default=0.002, ge=0, le=1, description="the main balance has come to nothing"
+    )
+    refused_use: float = Field(
+        default=0.002, ge=0, le=1,
+        description="a call was refused, or data starved: full cells, cells out of service",
+    )  # fmt: skip
     confused: float = Field(
         default=0.005, ge=0, le=1,
         description="a marketing message was seen and no need for it was alive",
+    )  # fmt: skip
+    about_offer: float = Field(
+        default=0.002, ge=0, le=1,
+        description="a marketing message was seen: questions about the offer",
     )  # fmt: skip
     delay_median_min: float = Field(
         default=10, gt=0, le=10_000, description="median time until the call, min"
     )
     delay_sigma: float = Field(default=1.0, ge=0, le=4, description="sigma of its log-normal law")
+
+
+class CallEffects(Params):
+    """How a call moves satisfaction (0 to 1) and trust of the caller: all assumptions.
+
+    One refused use costs 0.012 (`subscribers.leaving.blocked_cost`), which sets the scale. All of
+    it is multiplied by `subscribers.answers.effects`.
+    """
+
+    free_wait_s: float = Field(default=60, ge=0, le=3600, description="wait that annoys nobody, s")
+    wait_cost_per_min: float = Field(
+        default=0.004, ge=0, le=1, description="satisfaction lost by a minute of wait beyond that"
+    )
+    wait_min_max: float = Field(
+        default=15, ge=0, le=240, description="minutes of wait beyond which nothing more is lost"
+    )
+    abandoned_cost: float = Field(
+        default=0.02, ge=0, le=1, description="satisfaction lost by hanging up in the queue"
+    )
+    turned_away_cost: float = Field(
+        default=0.02, ge=0, le=1, description="satisfaction lost by finding every line taken"
+    )
+    answer_gain: float = Field(
+        default=0.02, ge=0, le=1,
+        description="share of the missing satisfaction that an answer restores",
+    )  # fmt: skip
+    useful_gain: float = Field(
+        default=0.02, ge=0, le=1,
+        description="share of the missing satisfaction that a useful suggestion restores besides",
+    )  # fmt: skip
+
+
+class ScreenParams(Params):
+    """The agent's screen: offers ranked for the caller and the reason of the call (S1.4).
+
+    The ranking is that of arbitration, with one factor for the reason of the call: what the
+    engine believes such a caller needs.
+    """
+
+    channel: str = Field(
+        default="agent",
+        description="channel of the catalogue by which the agent speaks; where the scenario has "
+        "none of this name there is no screen",
+    )
+    share: float = Field(
+        default=0.5, ge=0, le=1,
+        description="answered calls in which the agent voices the first suggestion (assumption)",
+    )  # fmt: skip
+    useful: float = Field(
+        default=0.65, gt=0, lt=1,
+        description="suggestions found useful at `relevance`; S1 publishes 65 %: an input",
+    )  # fmt: skip
+    fits: float = Field(
+        default=0.70, gt=0, lt=1,
+        description="suggestions said to fit at `relevance`; S1 publishes about 70 %: an input",
+    )  # fmt: skip
+    relevance: float = Field(
+        default=0.02, ge=0, le=1,
+        description="need alive times match of the offer, at which the two shares hold: about the "
+        "mean of a default day, so that they come out there (calibrated)",
+    )  # fmt: skip
+    relevance_gain: float = Field(
+        default=3.0, ge=0, le=20,
+        description="growth of the log-odds of both from relevance 0 to 1 (assumption)",
+    )  # fmt: skip
+    doubt: dict[str, float] = Field(
+        default={"data": 0.3, "roaming": 0.02, "shopping": 0.05, "money": 0.3, "loyalty": 0.2,
+                 "device": 0.05},
+        description="factor on the priority of offers by category of need, where neither the live "
+        "profile shows a sign of it nor the reason of the call names it (assumption): the beliefs "
+        "of the catalogue hold for people at the trigger of an offer, not for any caller",
+    )  # fmt: skip
+    reasons: dict[str, dict[str, float]] = Field(
+        default={
+            "bill_shock": {"money": 3.0, "data": 2.0},
+            "no_service": {"device": 2.0, "loyalty": 3.0},
+            "fault": {"device": 2.0, "loyalty": 2.0},
+        },
+        description="factor on the priority of offers by reason of the call and category of need: "
+        "what the engine believes, 1 where not named (assumption)",
+    )
 
 
 class ContactCentreParams(Params):
@@ -84,6 +176,11 @@ class ContactCentreParams(Params):
         description="lever: handling time with ranked suggestions over without. The published "
         "wait of 4.5 and then 2.9 min needs 0.852 in an overloaded pool with 10 min of patience",
     )  # fmt: skip
+    deflected_share: float = Field(
+        default=0.0, ge=0, le=1,
+        description="lever: share of these calls that self-service and timely messages prevent; "
+        "the agents stay as many",
+    )  # fmt: skip
     patience_s: float = Field(
         default=180, gt=0, le=86_400, description="mean patience of a caller, s (assumption)"
     )
@@ -120,13 +217,5 @@ class ContactCentreParams(Params):
         description="a caused call of a simulated line brings those of the lines that it stands "
         "for within so long, s",
     )  # fmt: skip
-    advice_share: float = Field(
-        default=0.0, ge=0, le=1,
-        description="lever: answered calls in which the agent voices a ranked suggestion",
-    )  # fmt: skip
-    advice_useful: float = Field(
-        default=0.65, ge=0, le=1, description="of these, found useful (S1: 65 %; an input)"
-    )
-    advice_fits: float = Field(
-        default=0.70, ge=0, le=1, description="of these, said to fit (S1: about 70 %; an input)"
-    )
+    screen: ScreenParams = ScreenParams()
+    effects: CallEffects = CallEffects()

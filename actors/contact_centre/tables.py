@@ -57,9 +57,6 @@ class CentreTables(NamedTuple):
     callback: np.uint32
     callback_ms: int
     handling_ms: float
-    advised: np.uint32
-    useful: np.uint32
-    fits: np.uint32
     groups: tuple[Group, ...]
     n_skills: int
     lines_max: int
@@ -103,7 +100,12 @@ def compile_tables(
         seed=rng.seed64(seed),
         counts=np.stack(
             [
-                poisson(_rate(p, lines_real, hour=q / 4, weekend=weekend) * EPOCH_MS / 1000)
+                poisson(
+                    _rate(p, lines_real, hour=q / 4, weekend=weekend)
+                    * (1 - p.deflected_share)
+                    * EPOCH_MS
+                    / 1000
+                )
                 for weekend in (False, True)
                 for q in range(QUARTERS)
             ]
@@ -132,9 +134,6 @@ def compile_tables(
         callback=rng.threshold(p.callback_share),
         callback_ms=round(p.callback_wait_s * 1000),
         handling_ms=p.handling_s * p.handling_factor * 1000,
-        advised=rng.threshold(p.advice_share),
-        useful=rng.threshold(p.advice_useful),
-        fits=rng.threshold(p.advice_fits),
         groups=_groups(p, begin, days, weekly, lines_real),
         n_skills=len(p.sites) * len(LINES),
         lines_max=p.lines_max,
@@ -157,7 +156,8 @@ def _groups(
 ) -> tuple[Group, ...]:
     """Return the groups of agents: of each centre those for care, then the technical ones.
 
-    Staff is planned without the lever `handling_factor`: the lever acts on the same agents.
+    Staff is planned without the levers `handling_factor` and `deflected_share`: they act on the
+    same agents.
     """
     shares = [site.share / sum(site.share for site in p.sites) for site in p.sites]
     n_slots = math.ceil(days * DAY_MS / SLOT_MS) + 1

@@ -16,6 +16,7 @@ import numpy as np
 from actors import messages as m
 from actors.metrics import RTM_METRICS
 from actors.rtm.breaches import count_breaches
+from actors.rtm.calls import Screen, forget_calls, hits_of_calls, note_calls
 from actors.rtm.decide import decide
 from actors.rtm.dispatch import Rule, make_dispatch
 from actors.rtm.experiments import close_experiments, mark_purchases
@@ -23,9 +24,9 @@ from actors.rtm.history import forget_old
 from actors.rtm.outcomes import take_deliveries
 from actors.rtm.quests import quests_open, run_quest
 from actors.rtm.scan import make_scan
-from actors.rtm.state import CONTACTS, EXPERIMENT, HIT, TAKEN, engine_view
+from actors.rtm.state import CALLERS, CONTACTS, EXPERIMENT, HIT, TAKEN, engine_view
 from actors.rtm.tables import RtmTables
-from actors.rtm.triggers import registry
+from actors.rtm.triggers import CALL, registry
 from sim.core.actor import Inbox, Rows, Slice
 from sim.core.columns import Block, Columns, Schema, concat_rows
 from sim.core.errors import LimitError
@@ -53,6 +54,7 @@ class RtmWorld:
     channel_ids : (256,) uint64, of each channel, with and without the bit of an answer
     bound : (n,) int64 sorted lines that replay a recording
     gaps_ms : spans of the recording without rows, which are nobody's silence
+    screen : the screen of the contact centre's agents; None: they have none
     """
 
     tables: RtmTables
@@ -64,14 +66,19 @@ class RtmWorld:
     channel_ids: np.ndarray
     bound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     gaps_ms: tuple[tuple[int, int], ...] = ()
+    screen: Screen | None = None
 
 
 @functools.lru_cache(maxsize=8)
 def scan_for(rules: tuple[tuple[str, str, tuple[int, ...]], ...]) -> Any:
     """Return the scan kernel of a set of rules, compiled once in a process."""
+    return make_scan(make_dispatch(rules_of(rules)))
+
+
+def rules_of(rules: tuple[tuple[str, str, tuple[int, ...]], ...]) -> list[Rule]:
+    """Return rules with their triggers."""
     known = registry()
-    chain = [Rule(label, known[name], options) for label, name, options in rules]
-    return make_scan(make_dispatch(chain))
+    return [Rule(label, known[name], options) for label, name, options in rules]
 
 
 EXPERIMENTS_AT_START = 1024
@@ -87,7 +94,13 @@ class RtmActor:
     """Live profile, triggers, decisions and measurement of one partition."""
 
     role: ClassVar[str] = "rtm"
-    consumes: ClassVar[tuple[Schema, ...]] = (m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT, m.DELIVERY)
+    consumes: ClassVar[tuple[Schema, ...]] = (
+        m.ACTIVITY,
+        m.RATED,
+        m.ACCOUNT_EVENT,
+        m.DELIVERY,
+        m.CALL_OUTCOME,
+    )
     produces: ClassVar[tuple[Schema, ...]] = (m.INTENT, m.CREDIT, m.DETECTION, m.DECISION)
 
     def __init__(
@@ -112,6 +125,10 @@ class RtmActor:
         self.scan = scan_for(world.rules)
         self.pool = Columns(EXPERIMENT, EXPERIMENTS_AT_START)
         self.n_pool = 0
+        self.callers = Sparse(CALLERS)
+        self._call_rules = [
+            (k, r) for k, r in enumerate(rules_of(world.rules)) if r.trigger.signal == CALL
+        ]
         self._tally = new_tally(RTM_METRICS, world.labels)
         self._counters = RtmCounters(**self._tally)
         self._reasons = np.zeros(max(world.n_cases, 1), np.uint8)
@@ -140,6 +157,7 @@ class RtmActor:
             self._keep("Credit", {name: a[:n] for name, a in made.arrays.items()})
         self._run_quest(tick)
         self._bridge_gaps(tick)
+        self._take_calls(inbox.rows.get("CallOutcome"))
         if tick.start_ms // DAY_MS != (tick.start_ms - (tick.end_ms - tick.start_ms)) // DAY_MS:
             self._forget_contacts(tick.start_ms)
 
@@ -154,6 +172,20 @@ class RtmActor:
         quarters = now_ms // 900_000 + t.start_quarter
         days = (quarters + t.region_shift_q[self.profile["region"]]) // 96
         forget_old(self.columns, self.contacts, t, self.first, days)
+
+    def _take_calls(self, rows: Rows | None) -> None:
+        """Remember who called, and decide on what the calls have satisfied."""
+        if rows is None or not len(rows["sub"]):
+            return
+        seen = np.bincount(rows["result"], minlength=len(m.CALL_RESULTS))
+        self._counters.calls_seen[:] += seen
+        world = self.world
+        found = note_calls(self.callers, world.screen, rows)
+        if self.enabled:
+            for tables, hits in hits_of_calls(
+                world.screen, world.tables, self._call_rules, rows, found, self.columns, self.first
+            ):
+                self._decide(hits, hits.n, tables)
 
     def _bridge_gaps(self, tick: Tick) -> None:
         """Let the clock of silence stand still over gaps of a recording that end in this tick."""
@@ -197,7 +229,7 @@ class RtmActor:
         self._keep("Detection", found.copy_rows())
         self._keep("Credit", credits.copy_rows())
         if self.enabled and n_hits:
-            self._decide(hits, n_hits)
+            self._decide(hits, n_hits, self.world.tables)
 
     def finish(self, tick: Tick) -> dict[str, Rows]:
         """Settle the horizons that ended, and return what leaves on next-tick edges."""
@@ -213,6 +245,8 @@ class RtmActor:
             tick.end_ms,
             self._counters,
         )
+        if tick.end_ms // DAY_MS != tick.start_ms // DAY_MS:
+            forget_calls(self.callers, tick.end_ms)
         schemas = {s.name: s for s in self.produces}
         return {name: concat_rows(schemas[name], kept) for name, kept in self._out.items()}
 
@@ -244,7 +278,7 @@ class RtmActor:
 
     def tables(self) -> tuple[Sparse, ...]:
         """Return what only some lines have, by line and name."""
-        return self.contacts, self.taken
+        return self.contacts, self.taken, self.callers
 
     def nbytes(self) -> int:
         """Return the bytes of state, pools and sparse tables."""
@@ -272,7 +306,7 @@ class RtmActor:
             table.restore(saved["tables"][table.schema.name])
         self.enabled = bool(saved["enabled"])
 
-    def _decide(self, hits: Block, n_hits: int) -> None:
+    def _decide(self, hits: Block | Columns, n_hits: int, tables: Any) -> None:
         self._make_room(n_hits)
         intents = Columns(m.INTENT, n_hits)
         log = Columns(m.DECISION, n_hits)
@@ -281,7 +315,7 @@ class RtmActor:
         n_intents, self.n_pool = decide(
             self.profile.view,
             view,
-            self.world.tables,
+            tables,
             self.first,
             hits.view,
             n_hits,

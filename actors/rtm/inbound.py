@@ -8,6 +8,7 @@ not know how a request travels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,26 +18,30 @@ from actors.rtm.arbitration import priority
 from actors.rtm.audience import eligible
 from actors.rtm.decide import decide
 from actors.rtm.experiments import held_out, switched_off
+from actors.rtm.params import NEEDS
 from sim.core import rng
 from sim.core.kernel import kernel
 
 RULE = "inbound"
 """Label of the rule, beside those of the triggers."""
+HEAVY_KB_PER_MB = 1250
+"""A day's data shows a need from a quarter above the own norm on, kB for each MB of it."""
 
 
-def inbound_tables(tables: Any, n_cases: int) -> tuple[Any, int]:
+def inbound_tables(tables: Any, n_cases: int, *, channel: int | None = None) -> tuple[Any, int]:
     """Return the tables of a run with the inbound rule added, and the index of that rule.
 
     Parameters
     ----------
     tables : `RtmTables` of the run; not changed
     n_cases : use cases of the run
+    channel : the channel by which whoever was asked answers; None adds one for it
     """
     n_rules = len(tables.rule_start) - 1
     bound = np.asarray(tables.rule_cases[: int(tables.rule_start[-1])], np.int64)
     cases = np.concatenate([bound, np.arange(n_cases, dtype=np.int64)])
-    channel = len(tables.channel_needs)
-    return tables._replace(
+    spoken = len(tables.channel_needs) if channel is None else channel
+    found = tables._replace(
         rule_id=np.append(tables.rule_id[:n_rules], np.uint32(rng.name_id("rule:" + RULE))),
         rule_start=np.append(tables.rule_start, np.int64(len(cases))),
         rule_cases=cases if len(cases) else np.zeros(1, np.int64),
@@ -44,13 +49,92 @@ def inbound_tables(tables: Any, n_cases: int) -> tuple[Any, int]:
         # channel of its own that reaches everybody and costs no message.
         quiet_from_q=0,
         quiet_to_q=0,
-        case_channels=np.full((max(n_cases, 1), 1), channel, np.int64),
-        channel_id=np.append(tables.channel_id, np.uint32(0)),
-        channel_needs=np.append(tables.channel_needs, np.int64(0)),
-        channel_reach=np.append(tables.channel_reach, rng.threshold(1.0)),
-        channel_cost_minor=np.append(tables.channel_cost_minor, np.int64(0)),
-        # The tables of contact policy hold that channel already.
-    ), n_rules
+        case_channels=np.full((max(n_cases, 1), 1), spoken, np.int64),
+    )
+    if channel is None:
+        found = found._replace(
+            channel_id=np.append(tables.channel_id, np.uint32(0)),
+            channel_needs=np.append(tables.channel_needs, np.int64(0)),
+            channel_reach=np.append(tables.channel_reach, rng.threshold(1.0)),
+            channel_cost_minor=np.append(tables.channel_cost_minor, np.int64(0)),
+            # The tables of contact policy hold that channel already.
+        )
+    return found, n_rules
+
+
+def by_reason(
+    tables: Any, rule: int, *, given: np.ndarray, factors: Mapping[str, Mapping[str, float]]
+) -> tuple[Any, ...]:
+    """Return the tables for each reason of a call: what is open then, and one more factor on it.
+
+    Whatever is sold is open to every caller.  What is given away (a gift, a credit, a service
+    message) was made for an event that the caller need not have met: it is open where the reason
+    names its category of need.
+
+    Parameters
+    ----------
+    tables, rule : as `inbound_tables` returned them
+    given : (n_cases,) bool, use cases that give something away
+    factors : reason -> category of need -> factor on the priority; 1 where not named
+    """
+    bound = np.asarray(tables.rule_cases[: tables.rule_start[rule]], np.int64)
+    cases = np.asarray(tables.rule_cases[tables.rule_start[rule] :], np.int64)
+    found = []
+    for reason in m.CALL_REASONS:
+        named = factors.get(reason, {})
+        factor = np.array([named.get(need, 1.0) for need in NEEDS])[tables.case_need]
+        fits = np.array([named.get(need, 0.0) > 0 for need in NEEDS])[tables.case_need]
+        mine = cases[(~given | fits)[cases]]
+        nobody = tables.case_nobody
+        if not len(mine):
+            # A rule needs a candidate: here each is one whose audience is empty.
+            mine, nobody = cases, np.ones_like(nobody)
+        start = tables.rule_start.copy()
+        start[-1] = start[rule] + len(mine)
+        found.append(
+            tables._replace(
+                case_lever_q=np.rint(tables.case_lever_q * factor).astype(np.int64),
+                rule_cases=np.concatenate([bound, mine]),
+                rule_start=start,
+                case_nobody=nobody,
+            )
+        )
+    return tuple(found)
+
+
+def signs(
+    *, abroad: Any, fence_kind: Any, today_kb: Any, norm_mb: Any, owns_pack: Any, in_trouble: Any
+) -> Any:
+    """Return the needs, bits in the order of `NEEDS`, of which a live profile shows a sign.
+
+    Written with `&` and comparisons, so that it takes scalars and arrays alike.
+
+    Parameters
+    ----------
+    abroad : seen last outside the own network
+    fence_kind : kind of the place believed to be in, 0 mall, 1 airport, 2 shop, -1 none
+    today_kb, norm_mb : data used today, and the line's own norm of a day
+    owns_pack : bought data is still valid
+    in_trouble : uses were refused within the last day
+    """
+    data = (today_kb >= HEAVY_KB_PER_MB * norm_mb) & (today_kb > 0) & (owns_pack == 0)
+    away = (abroad != 0) | (fence_kind == 1)
+    shop = (fence_kind == 0) | (fence_kind == 2)
+    trouble = in_trouble != 0
+    return data * 1 | away * 2 | shop * 4 | trouble * (16 | 32)
+
+
+def believed(tables: Any, *, named: int, shown: int, doubt: np.ndarray) -> Any:
+    """Return tables in which offers for needs without a sign have lost priority.
+
+    Parameters
+    ----------
+    named, shown : bits of the needs that the reason of a call names, and that the profile shows
+    doubt : (n_needs,) factors on the others
+    """
+    known = np.array([(named | shown) >> k & 1 for k in range(len(NEEDS))], np.bool_)
+    factor = np.where(known, 1.0, doubt)[tables.case_need]
+    return tables._replace(case_lever_q=np.rint(tables.case_lever_q * factor).astype(np.int64))
 
 
 @kernel

@@ -121,3 +121,13 @@ HIT = Schema(
     ),
     doc="rules satisfied in this tick, inside the role",
 )
+
+CALLERS = sparse_schema(
+    "Caller",
+    (
+        Field("last_s", "i4", "s", "end of the latest call"),
+        Field("n", "u1", "calls", "calls remembered, 255 at most"),
+        Field("reason", "u1", "code", "reason of the latest call"),
+    ),
+    doc="who has called the contact centre of late",
+)

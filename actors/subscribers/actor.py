@@ -15,8 +15,9 @@ import numpy as np
 from actors import messages as m
 from actors.metrics import SUBSCRIBER_METRICS
 from actors.subscribers.acts import EXTRAS
+from actors.subscribers.after_calls import AfterCallTables, judge_advice, take_outcomes
 from actors.subscribers.answers import hear_all, heed_account, score_visits, take_due
-from actors.subscribers.calling import CallingTables, who_calls
+from actors.subscribers.calling import CallingTables, who_calls, who_complains
 from actors.subscribers.chunk import scratch
 from actors.subscribers.diary import count_lines, plan_day
 from actors.subscribers.live import generate
@@ -32,7 +33,7 @@ from actors.subscribers.state import (
 from actors.subscribers.tables import SubscriberTables
 from actors.subscribers.touch import TouchTables, who_comes
 from sim.core.actor import Inbox, Rows, Slice
-from sim.core.columns import Block, Columns, Schema, empty_rows
+from sim.core.columns import Block, Columns, Schema, concat_rows, empty_rows
 from sim.core.errors import LimitError, ScenarioError
 from sim.core.metrics import Tally, new_tally
 from sim.core.rng import seed64
@@ -65,7 +66,7 @@ class SubscriberWorld:
     bound : (n,) int64 sorted lines that replay recorded subscribers
     bound_mask : bits of the kinds of rows that are recorded
     taped : every line replays what the same line did in another run (`Replayed`)
-    calling : who calls the contact centre; None: nobody
+    calling, after_calls : who calls the contact centre, and what a call leaves; None: nobody
     touch : who comes to a touch point; None: there is none
     """
 
@@ -79,6 +80,7 @@ class SubscriberWorld:
     taped: bool = False
     calling: CallingTables | None = None
     touch: TouchTables | None = None
+    after_calls: AfterCallTables | None = None
 
 
 def pool_capacity(n_lines: int) -> int:
@@ -92,6 +94,7 @@ class SubscriberActor:
     role: ClassVar[str] = "subscribers"
     consumes: ClassVar[tuple[Schema, ...]] = (
         m.DELIVERY,
+        m.CALL_OUTCOME,
         m.ACCOUNT_EVENT,
         m.DETECTION,
         m.RECORDED,
@@ -117,7 +120,7 @@ class SubscriberActor:
         self._n_due = 0
         self._due_at = 0
         self._truth: Rows = empty_rows(m.TRUTH)
-        self._calls: Rows = empty_rows(m.CALL)
+        self._calls: list[Rows] = []
         self._touches: Rows = empty_rows(m.TOUCH)
         self._extras = Block(m.ACTIVITY, EXTRAS)
         self._lanes = np.zeros(len(EVENT_KINDS), np.int64)
@@ -142,7 +145,9 @@ class SubscriberActor:
         """
         self._quality = Quality(**inbox.arrays["CellQuality"])
         self._heed(inbox.rows.get("AccountEvent"))
+        self._after_calls(inbox.rows.get("CallOutcome"))
         self._hear(inbox.rows.get("Delivery"), tick)
+        self._judge()
         self._score(inbox.rows.get("Detection"))
         self._call(inbox.rows.get("AccountEvent"), tick)
         self._come(inbox.rows.get("Placed"), tick)
@@ -201,6 +206,7 @@ class SubscriberActor:
                 self._splice(tick, part, out, low, high)
             else:
                 self._graft(out, low, high)
+        self._add_calls(who_complains(self.world.calling, self._lines(), out))
 
     def _reach(self, first: int, capacity: int) -> tuple[Any, int]:
         """Return the state up to the last line whose recorded rows fit, and the room they want.
@@ -280,7 +286,8 @@ class SubscriberActor:
 
     def finish(self, tick: Tick) -> dict[str, Rows]:
         """Return the truth of the messages heard in this tick, the calls and visits to come."""
-        return {"Truth": self._truth, "Call": self._calls, "Touch": self._touches}
+        calls = concat_rows(m.CALL, self._calls)
+        return {"Truth": self._truth, "Call": calls, "Touch": self._touches}
 
     def tally(self) -> Tally:
         """Return the counters; whoever runs the role resets them before a tick."""
@@ -357,16 +364,53 @@ class SubscriberActor:
 
     def _call(self, account: Rows | None, tick: Tick) -> None:
         """Let those call whom their account or a message has upset."""
-        self._calls = who_calls(
-            self.world.calling,
-            (self.columns["life"], self.profile["flags"], self.first),
-            self.world.tables.case_service,
-            account=account,
-            truth=self._truth,
-            start_ms=tick.start_ms,
+        after = self.world.after_calls
+        self._calls = []
+        if after is None:
+            return
+        self._add_calls(
+            who_calls(
+                self.world.calling,
+                self._lines(),
+                self.world.tables.case_service,
+                after.channel_heard,
+                account=account,
+                truth=self._truth,
+                start_ms=tick.start_ms,
+            )
         )
-        made = np.bincount(self._calls["reason"], minlength=len(m.CALL_REASONS))
-        self._counters.calls_made[:] += made
+
+    def _add_calls(self, calls: Rows) -> None:
+        if len(calls["sub"]):
+            self._calls.append(calls)
+            made = np.bincount(calls["reason"], minlength=len(m.CALL_REASONS))
+            self._counters.calls_made[:] += made
+
+    def _lines(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return what tells who may call: life, flags, and the first line."""
+        return self.columns["life"], self.profile["flags"], self.first
+
+    def _after_calls(self, rows: Rows | None) -> None:
+        """Let the ends of calls move those who made them."""
+        after = self.world.after_calls
+        if after is not None and rows is not None and len(rows["sub"]):
+            outcomes = m.CALL_OUTCOME.tuple_type(**rows)
+            take_outcomes(after, self.columns.view, self.first, outcomes, self._counters)
+
+    def _judge(self) -> None:
+        """Let those whom an agent has advised in this tick say what they think of it."""
+        after, tables = self.world.after_calls, self.world.tables
+        if after is None or not after.channel_heard[self._truth["channel"]].any():
+            return
+        judge_advice(
+            after,
+            self.columns.view,
+            self.first,
+            tables.case_id,
+            tables.case_match_q,
+            m.TRUTH.tuple_type(**self._truth),
+            self._counters,
+        )
 
     def _come(self, placed: Rows | None, tick: Tick) -> None:
         """Say who will come to a touch point where something lies ready."""

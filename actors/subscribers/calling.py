@@ -1,4 +1,4 @@
-"""Who calls the contact centre: people whom their account or a message has upset.
+"""Who calls the contact centre: people upset by their account, a message or a refused use.
 
 It owns the draw of a call from rows that the role hears anyway, so that no line is looked at for
 its sake.  It must not know queues, nor what the agent says.
@@ -16,13 +16,14 @@ from actors.profile import M2M
 from actors.subscribers.state import LIFE_HERE, LIFE_MASK
 from sim.core import quantiles, rng
 from sim.core.actor import Rows
-from sim.core.columns import Columns, empty_rows, take_rows
+from sim.core.columns import Block, Columns, empty_rows, take_rows
 from sim.core.kernel import kernel
 from sim.core.quantiles import quantile
 from sim.core.rng import draw_cause, mix64, stream
 
 S_BILL = stream("a bill makes somebody call")
 S_MESSAGE = stream("a message makes somebody call")
+S_REFUSED = stream("a refused use makes somebody call")
 IRRELEVANT_Q = 75
 """Strength of a need, 1/255, below which a message about it is beside the point."""
 
@@ -33,13 +34,17 @@ class CallingTables(NamedTuple):
     Attributes
     ----------
     bill : (n_account_kinds,) uint32, threshold of a call for each kind of account event
+    refused : uint32, threshold of a call after a refused or starved use
     confused : uint32, threshold of a call after an irrelevant message
+    about_offer : uint32, threshold of a question after any marketing message
     delay_ms : (1024,) int64, quantiles of the time until the call
     """
 
     seed: np.uint64
     bill: np.ndarray
+    refused: np.uint32
     confused: np.uint32
+    about_offer: np.uint32
     delay_ms: np.ndarray
 
 
@@ -49,10 +54,13 @@ def compile_calling(causes: CallCauses, *, seed: int) -> CallingTables:
     bill[m.SUSPENDED] = rng.threshold(causes.suspended)
     bill[m.FEE_FAILED] = rng.threshold(causes.fee_failed)
     bill[m.ALLOWANCE_100] = rng.threshold(causes.allowance_used)
+    bill[m.ZERO_BALANCE] = rng.threshold(causes.zero_balance)
     return CallingTables(
         seed=rng.seed64(seed),
         bill=bill,
+        refused=rng.threshold(causes.refused_use),
         confused=rng.threshold(causes.confused),
+        about_offer=rng.threshold(causes.about_offer),
         delay_ms=quantiles.lognormal(causes.delay_median_min * 60_000, causes.delay_sigma),
     )
 
@@ -99,23 +107,49 @@ def upset_by_bills(t, life, flags, first, a, start_ms, out, made):
 
 
 @kernel
-def upset_by_messages(t, life, flags, first, case_service, q, start_ms, out, made):
-    """Let people call about a message that was beside the point.
+def upset_by_messages(t, life, flags, first, case_service, channel_heard, q, start_ms, out, made):
+    """Let people call about a message that was beside the point, or with a question about it.
 
     Parameters
     ----------
     case_service : 1 where a use case is a service message, which upsets nobody
+    channel_heard : 1 where the message was told by an agent, who has answered already
     q : `Truth` columns: both worlds of the messages heard in this tick
     """
     for k in range(q.sub.shape[0]):
-        if q.seen[k] == 0 or q.need_q[k] >= IRRELEVANT_Q or case_service[q.use_case[k]]:
+        if q.seen[k] == 0 or case_service[q.use_case[k]] or channel_heard[q.channel[k]]:
             continue
         if not may_call(life, flags, np.int64(q.sub[k]) - first):
             continue
-        u, v, _, _ = draw_cause(t.seed, S_MESSAGE, q.sub[k], np.uint32(0), q.ts_ms[k] // 1000, 0)
-        if u < t.confused:
-            at = max(q.ts_ms[k], start_ms) + quantile(t.delay_ms, v)
+        u, v, w, _ = draw_cause(t.seed, S_MESSAGE, q.sub[k], np.uint32(0), q.ts_ms[k] // 1000, 0)
+        at = max(q.ts_ms[k], start_ms) + quantile(t.delay_ms, v)
+        if q.need_q[k] < IRRELEVANT_Q and u < t.confused:
             made = write_call(out, made, np.int64(q.sub[k]), at, m.CONFUSED, q.ts_ms[k])
+        elif w < t.about_offer:
+            made = write_call(out, made, np.int64(q.sub[k]), at, m.ABOUT_OFFER, q.ts_ms[k])
+    return made
+
+
+@kernel
+def upset_by_refusals(t, life, flags, first, a, rows, out):
+    """Let people call about uses that the network refused or starved; return the calls written.
+
+    Parameters
+    ----------
+    a : `Activity` columns
+    rows : (n,) int64, rows of `a` that are `BLOCKED`
+    """
+    made = 0
+    for j in range(rows.shape[0]):
+        k = rows[j]
+        if not may_call(life, flags, np.int64(a.sub[k]) - first):
+            continue
+        u, v, _, _ = draw_cause(
+            t.seed, S_REFUSED, a.sub[k], np.uint32(a.code[k]), a.ts_ms[k] // 1000, 0
+        )
+        if u < t.refused:
+            at = a.ts_ms[k] + quantile(t.delay_ms, v)
+            made = write_call(out, made, np.int64(a.sub[k]), at, m.NO_SERVICE, a.ts_ms[k])
     return made
 
 
@@ -123,16 +157,18 @@ def who_calls(
     t: CallingTables | None,
     lines: tuple[np.ndarray, np.ndarray, int],
     case_service: np.ndarray,
+    channel_heard: np.ndarray,
     *,
     account: Rows | None,
     truth: Rows,
     start_ms: int,
 ) -> Rows:
-    """Return the `Call` rows of a tick; two of one cause within a second are one.
+    """Return the `Call` rows of what was heard in a tick; two of one cause in a second are one.
 
     Parameters
     ----------
     lines : (life, flags, first line) of the partition
+    case_service, channel_heard : see `upset_by_messages`
     """
     if t is None:
         return empty_rows(m.CALL)
@@ -146,7 +182,34 @@ def who_calls(
         t, life, flags, first, m.ACCOUNT_EVENT.tuple_type(**account), start_ms, out.view, 0
     )
     made = upset_by_messages(
-        t, life, flags, first, case_service, m.TRUTH.tuple_type(**truth), start_ms, out.view, made
-    )
+        t, life, flags, first, case_service, channel_heard, m.TRUTH.tuple_type(**truth), start_ms,
+        out.view, made,
+    )  # fmt: skip
+    return _once(out, made)
+
+
+def who_complains(
+    t: CallingTables | None, lines: tuple[np.ndarray, np.ndarray, int], activity: Block
+) -> Rows:
+    """Return the `Call` rows of the uses that were refused in a slice.
+
+    Parameters
+    ----------
+    lines : (life, flags, first line) of the partition
+    activity : the slice's `Activity`
+    """
+    if t is None or t.refused == 0:
+        return empty_rows(m.CALL)
+    # One byte of each row is looked at, 0.2 ns; refusals are rare.
+    rows = np.flatnonzero(activity.columns["kind"][: activity.n] == m.BLOCKED)
+    if not len(rows):
+        return empty_rows(m.CALL)
+    out = Columns(m.CALL, len(rows))
+    life, flags, first = lines
+    return _once(out, upset_by_refusals(t, life, flags, first, activity.view, rows, out.view))
+
+
+def _once(out: Columns, made: int) -> Rows:
+    """Return the first `made` rows, those of one key once."""
     rows = {name: a[:made] for name, a in out.arrays.items()}
     return take_rows(rows, np.unique(rows["key"], return_index=True)[1])

@@ -12,6 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from scenarios.report import data, figures, figures_places
+from scenarios.report.sections_centre import advice_rows, centre_rows, reason_rows
 from scenarios.report.words import (
     MINOR,
     NONE,
@@ -57,6 +58,7 @@ def sections(run: Run, only: Collection[str] | None = None) -> list[Section]:
     makers: dict[str, Callable[[Run], Section]] = {
         "day": _day, "map": _map, "funnel": _funnel, "use-cases": _cases, "money": _money,
         "channels": _channels, "latency": _latency, "geofences": _geofences, "quests": _quests,
+        "contact-centre": _centre,
         "busy-hour": _busy_hour,
     }  # fmt: skip
     return [make(run) for name, make in makers.items() if only is None or name in only]
@@ -235,6 +237,21 @@ def _channels(run: Run) -> Section:
             ("How long messages waited", figures.channel_wait(channels)),
             ("Channels in figures",
              Table(head, rows, f"Figures of channels are at {scale} scale." if scale else "")),
+        ],
+    )  # fmt: skip
+
+
+def _centre(run: Run) -> Section:
+    head, rows = centre_rows(run)
+    return Section(
+        "contact-centre", "Who called, how long did they wait, and did the agent's advice help?",
+        (ENGINEER, STRATEGIST),
+        says=["Calls and agents are those of all lines that the run stands for; suggestions and "
+              "satisfaction are those of the simulated lines."],
+        parts=[
+            ("Centres in figures; waits are those of answered callers", Table(head, rows)),
+            ("Why they called", Table(("reason", "calls", "caused in the twin"), reason_rows(run))),
+            ("What agents suggested", Table(("what", "value"), advice_rows(run))),
         ],
     )  # fmt: skip
 

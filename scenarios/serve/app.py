@@ -176,6 +176,10 @@ class App:
             sub, query, CHANNELS.index(question.channel), question.limit,
             key=named[0], content=named[1],
         )  # fmt: skip
+        if query and is_xml:
+            now = self.clock.text(self.clock.now_ms())
+            body = wire.write_known_xml(question, now, json.loads(told))
+            return Answer(200, body, XML + b"; charset=utf-8")
         if query:
             return Answer(
                 200, wire.write_json({"query": question.query, question.query: json.loads(told)})

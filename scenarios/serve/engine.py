@@ -231,8 +231,17 @@ class Engine:
             "owns_pack": int(s.owned_day[row]) >= day,
             "data_today_mb": int(s.data_today_kb[row]) // 1000 if int(s.day[row]) == day else 0,
             "data_norm_mb": int(s.data_norm_mb[row]),
+            "purchases": self._purchases(row, day),
             "contacts": contacts,
         }
+
+    def _purchases(self, row: int, day: int) -> list[dict[str, Any]]:
+        """Return what the engine remembers to have been bought: the latest pack, for a year.
+
+        `valid_days` are the days that it has left; below zero it has ended so long ago.
+        """
+        left = int(self._s.owned_day[row]) - day
+        return [{"what": "pack", "valid_days": left}] if left > -365 else []
 
 
 def serve_socket(wire: socket.socket, serving: Serving, path: Path, *, always: bool) -> None:

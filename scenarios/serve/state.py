@@ -130,7 +130,7 @@ def build_serving(
     # What `decide` counts by rule and by channel has one more row than in a run.
     labels = {
         **world.labels,
-        "trigger": (*world.labels["trigger"], RULE),
+        "trigger": (*(name for name in world.labels["trigger"] if name != RULE), RULE),
         "channel": (*world.labels["channel"], RULE),
     }
     first_ms = min((tick + 1) * world.clock.tick_ms, world.clock.end_ms)

@@ -150,7 +150,7 @@ _CHILDREN = {
     "order-params": ("param",),
 }
 _ATTRIBUTES = {
-    "request-promo": {"dt": False, "sender": True},
+    "request-promo": {"dt": False, "sender": True, "query": False},
     "customer": {"identity": True},
     "service": {"name": False},
     "object": {"code": True, "format": False},
@@ -159,6 +159,7 @@ _ATTRIBUTES = {
 }
 """Attribute -> whether it must be there."""
 _ONCE = ("customer", "service", "order-params")
+_QUERIES = ("offers", "profile", "groups")
 
 
 @dataclass
@@ -168,6 +169,7 @@ class _Reader:
     path: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     sender: str = ""
+    query: str = "offers"
     identity: str = ""
     number: str = ""
     source: str = ""
@@ -197,6 +199,9 @@ class _Reader:
         self.path.append(name)
         if name == "request-promo":
             self.sender = attributes["sender"]
+            self.query = attributes.get("query", "offers")
+            if self.query not in _QUERIES:
+                raise Refused(422, "request-promo@query: expected offers, profile or groups")
         elif name == "customer":
             self.identity = attributes["identity"]
             if self.identity not in ("phone", "line"):
@@ -253,7 +258,7 @@ def read_xml(body: bytes) -> Question:
     if reader.objects > RANKS_MAX:
         raise Refused(422, f"service/object: more than {RANKS_MAX}")
     return Question(
-        reader.identity, number, channel="service", limit=max(reader.objects, 1),
+        reader.identity, number, reader.query, channel="service", limit=max(reader.objects, 1),
         sender=reader.sender, source=reader.source, params=tuple(reader.params),
         objects=reader.objects,
     )  # fmt: skip
@@ -261,15 +266,44 @@ def read_xml(body: bytes) -> Question:
 
 def write_xml(question: Question, moment: str, texts: list[str]) -> bytes:
     """Return the `response-promo` to a question: its parameters repeated, and the messages."""
+    messages = "".join(f'    <message format="text">{escape(text)}</message>\n' for text in texts)
+    return _response(question, moment, f"  <messages>\n{messages}  </messages>\n")
+
+
+def write_known_xml(question: Question, moment: str, known: Any) -> bytes:
+    """Return the `response-promo` with what is known of a customer, or with his target groups.
+
+    Parameters
+    ----------
+    known : answer of the engine: traits by name, some of them lists of rows; or a list of names
+    """
+    if question.query == "groups":
+        rows = "".join(f"    <group name={quoteattr(name)} />\n" for name in known)
+        return _response(question, moment, f"  <groups>\n{rows}  </groups>\n")
+    told = []
+    for name, value in known.items():
+        if isinstance(value, list):
+            tag = {"contacts": "contact", "purchases": "purchase"}[name]
+            told += [f"    <{tag}{_attributes(row)} />\n" for row in value]
+        elif value is not None:
+            told.append(f"    <trait{_attributes({'name': name, 'value': value})} />\n")
+    return _response(question, moment, f"  <customer>\n{''.join(told)}  </customer>\n")
+
+
+def _attributes(row: dict[str, Any]) -> str:
+    shown = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in row.items()}
+    return "".join(f" {name}={quoteattr(value)}" for name, value in shown.items())
+
+
+def _response(question: Question, moment: str, content: str) -> bytes:
     params = "".join(
         f"    <param name={quoteattr(name)} value={quoteattr(value)} />\n"
         for name, value in question.params
     )
-    messages = "".join(f'    <message format="text">{escape(text)}</message>\n' for text in texts)
     return (
         f"<response-promo receiver={quoteattr(question.sender)} dt={quoteattr(moment)}>\n"
         f"  <order-params source={quoteattr(question.source)}>\n{params}  </order-params>\n"
-        f"  <messages>\n{messages}  </messages>\n</response-promo>\n"
+        f"{content}</response-promo>\n"
     ).encode()
 
 

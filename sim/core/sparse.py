@@ -162,8 +162,9 @@ class Sparse:
         return filled.digest(rows["key"])
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """Return the rows, sorted by key."""
-        return self.sorted_rows()
+        """Return the rows, sorted by key, with their lines as `sub`, by which they can be cut."""
+        rows = self.sorted_rows()
+        return {"sub": rows["key"] >> 32, **rows}
 
     def restore(self, saved: Mapping[str, np.ndarray]) -> None:
         """Go back to a snapshot."""

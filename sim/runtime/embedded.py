@@ -83,11 +83,17 @@ class Runtime(Protocol):
         ...
 
 
-def outcome(hosts: HostResult, globals_: GlobalResult, in_flight: int) -> TickOutcome:
+def in_flight(scattered: dict[str, Rows], plan: HostPlan) -> dict[str, int]:
+    """Return the rows on their way to lines, by schema: stocks `in_flight_NAME` for the audit."""
+    names = [schema.name for schema in plan.scatter]
+    return {f"in_flight_{n}": len(scattered[n]["sub"]) if n in scattered else 0 for n in names}
+
+
+def outcome(hosts: HostResult, globals_: GlobalResult, flying: dict[str, int]) -> TickOutcome:
     """Join what hosts and global roles counted in a tick."""
     tally: Tally = hosts.tally
     add_into(tally, globals_.tally)
-    ledger = hosts.ledger | globals_.ledger | {"messages_in_flight": in_flight}
+    ledger = hosts.ledger | globals_.ledger | flying
     samples = dict(hosts.samples)
     samples.update(globals_.tables)
     return TickOutcome(tally, ledger, samples, hosts.digests)
@@ -160,7 +166,7 @@ class EmbeddedRuntime:
         with Blame(tick.index, role="a global role"):
             result = self.globals.on_tick(tick, merged.load, gathered, fixed)
         self.scattered, self.arrays = result.scattered, result.arrays
-        return outcome(merged, result, sum(len(r["sub"]) for r in self.scattered.values()))
+        return outcome(merged, result, in_flight(self.scattered, self.plan))
 
     def arrivals(self, gathered: dict[str, Rows]) -> dict[str, Rows]:
         """Return gathered rows as global roles get them; tests shuffle them."""
@@ -172,8 +178,8 @@ class EmbeddedRuntime:
         for host in self.hosts:
             for key, value in host.ledger().items():
                 total[key] = total.get(key, 0) + value
-        flying = sum(len(rows["sub"]) for rows in self.scattered.values())
-        return total | self.globals.ledger() | {"messages_in_flight": flying}
+        flying = in_flight(self.scattered, self.plan)
+        return total | self.globals.ledger() | flying
 
     def digest(self) -> dict[str, int]:
         """Return the digest of every role."""

@@ -40,6 +40,7 @@ class HostPlan:
     joined : recorded table -> schemas of `forward` whose columns it joins, row for row
     feedback : schemas that return to the same partition in the next tick
     gather : schemas that leave to global roles
+    scatter : schemas that come from them
     record : finished schemas that are recorded for sampled lines: table -> schema name
     inbox_tables : schema that arrives -> table in which it is recorded
     slice_rows : room of the forward blocks
@@ -59,6 +60,7 @@ class HostPlan:
     sampled: np.ndarray
     tape_to: TapeTarget | None = None
     tape_from: TapeSource | None = None
+    scatter: tuple[Schema, ...] = ()
 
 
 @dataclass

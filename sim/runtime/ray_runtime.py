@@ -20,7 +20,7 @@ from sim.core.errors import HostLost, LimitError
 from sim.core.partition import Partition
 from sim.core.ticks import Tick
 from sim.runtime.checkpoint import Draft, Saved
-from sim.runtime.embedded import TickOutcome, outcome, rows_for
+from sim.runtime.embedded import TickOutcome, in_flight, outcome, rows_for
 from sim.runtime.globals import Command, GlobalResult
 from sim.runtime.host import HostResult, merge_results
 from sim.runtime.parts import Part, Tree
@@ -155,7 +155,7 @@ class RayRuntime:
         result: GlobalResult = self._get([call], self._deadline_s(), self._roles_at)[0]
         self.scattered, self.arrays = result.scattered, result.arrays
         self._slowest_s = max(self._slowest_s, time.monotonic() - began)
-        return outcome(merged, result, sum(len(r["sub"]) for r in self.scattered.values()))
+        return outcome(merged, result, in_flight(self.scattered, self.plan))
 
     def _run_hosts(
         self,
@@ -190,9 +190,9 @@ class RayRuntime:
         for part in self._get([host.ledger.remote() for host in self.hosts], self.timeout_s):
             for key, value in part.items():
                 total[key] = total.get(key, 0) + value
-        flying = sum(len(rows["sub"]) for rows in self.scattered.values())
+        flying = in_flight(self.scattered, self.plan)
         roles = self._get([self.roles.ledger.remote()], self.timeout_s, self._roles_at)[0]
-        return total | roles | {"messages_in_flight": flying}
+        return total | roles | flying
 
     def digest(self) -> dict[str, int]:
         """Return the digest of every role."""

@@ -85,6 +85,22 @@ def message_in_flight(runtime: Any, outcome: Any) -> None:
     }
 
 
+def news_of_a_message(runtime: Any, outcome: Any) -> None:
+    """Tell a line of a message at a touch point that is not there."""
+    rows = runtime.scattered["Placed"]
+    runtime.scattered["Placed"] = {
+        name: np.concatenate([np.zeros(1, a.dtype), a]) for name, a in rows.items()
+    }
+
+
+def end_of_a_call(runtime: Any, outcome: Any) -> None:
+    """Tell a line how a call has ended that nobody made."""
+    rows = runtime.scattered["CallOutcome"]
+    runtime.scattered["CallOutcome"] = {
+        name: np.concatenate([np.zeros(1, a.dtype), a]) for name, a in rows.items()
+    }
+
+
 def call_in_queue(runtime: Any, outcome: Any) -> None:
     """Put a call that nobody made into the queue of the contact centre."""
     runtime.globals.centre.station.waiting[1] = Job(1, 0, 1, tags=(-1, 0, 0, 0, 0, 0))
@@ -124,6 +140,9 @@ PLANTS: dict[str, Plant] = {
     "messages on their way": message_in_flight,
     "open horizons": row_of_pool(RTM, "end_ms"),
     "games": code(RTM, "quest", 1),
+    "news of what lies ready": news_of_a_message,
+    "ends of calls on their way": end_of_a_call,
+    "ends of calls, people and engine": counts(calls_seen=1),
     "calls made = calls handed over": counts(calls_made=1),
     "calls waiting": call_in_queue,
     "calls being answered": call_in_service,

@@ -67,7 +67,7 @@ def test_the_reference_run_has_something_to_compare(whole: Run) -> None:
     assert set(whole.digest) == {
         "SubscriberState", "BillingState", "RtmState", "Cells", "Channels", "ContactCentre",
         "Exposure",
-        "Experiment", "Contacts", "Taken",
+        "Experiment", "Contacts", "Taken", "Caller",
     }  # fmt: skip
     assert all(whole.digest.values())
     for name in (

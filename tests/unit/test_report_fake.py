@@ -35,7 +35,7 @@ LABELS = {
     "hour_of_day": tuple(str(h) for h in range(24)), "result": m.RESULTS,
     "account_kind": m.ACCOUNT_KINDS, "bucket": BUCKETS, "lifecycle": m.LIFECYCLES,
     "reason": m.REASONS, "arm": ARMS, "quest": ("city_tour",),
-    "centre": (), "call_reason": m.CALL_REASONS,
+    "centre": (), "call_reason": m.CALL_REASONS, "call_result": m.CALL_RESULTS,
 }  # fmt: skip
 TABLES = {
     "activity": (m.ACTIVITY, m.RATED), "account_events": (m.ACCOUNT_EVENT,),

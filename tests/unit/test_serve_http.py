@@ -292,7 +292,22 @@ def test_three_kinds_of_query_are_answered(server: Server) -> None:
     assert len(server.offers(170, limit=1)[1]["offers"]) <= 1
     profile = server.offers(8, query="profile")[1]["profile"]
     assert profile["segment"] and profile["tariff"] and isinstance(profile["tenure_days"], int)
-    assert isinstance(server.offers(8, query="groups")[1]["groups"], list)
+    assert {"purchases", "contacts"} <= profile.keys()
+    groups = server.offers(8, query="groups")[1]["groups"]
+    assert isinstance(groups, list)
+    told = {}
+    for query in ("profile", "groups"):
+        asked = (
+            f'<request-promo sender="S" query="{query}">'
+            '<customer identity="line">8</customer></request-promo>'
+        ).encode()
+        status, _, body = server.ask("/request-promo", asked, headers=XML)
+        assert status == 200
+        told[query] = ElementTree.fromstring(body)
+    traits = {t.attrib["name"]: t.attrib["value"] for t in told["profile"].iter("trait")}
+    assert traits["segment"] == profile["segment"]
+    assert traits["tenure_days"] == str(profile["tenure_days"])
+    assert [g.attrib["name"] for g in told["groups"].iter("group")] == groups
 
 
 @pytest.mark.fault("K9")

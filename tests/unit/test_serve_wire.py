@@ -1,14 +1,16 @@
 """What a server of inbound decisions reads and writes: strict JSON, strict XML, golden messages."""
 
+import dataclasses
 import json
 import resource
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from scenarios.serve.journal import RANKS_MAX
-from scenarios.serve.wire import Refused, read_json, read_xml, write_xml
+from scenarios.serve.wire import Refused, read_json, read_xml, write_known_xml, write_xml
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "promo"
 REQUEST = (GOLDEN / "request.xml").read_bytes()
@@ -157,3 +159,38 @@ def test_json_is_read_with_its_defaults() -> None:
     assert (asked.query, asked.channel, asked.limit, asked.number) == (
         "offers", "agent", 3, "79123456789",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("query", ["offers", "profile", "groups"])
+def test_each_kind_of_query_is_asked_in_xml(query: str) -> None:
+    """`request-promo@query` names it; without it the offers are asked for."""
+    text = REQUEST
+    asked = text.replace(b"sender=", f'query="{query}" sender='.encode())
+    assert read_xml(asked) == dataclasses.replace(read_xml(text), query=query)
+    with pytest.raises(Refused, match="query") as caught:
+        read_xml(text.replace(b"sender=", b'query="all" sender='))
+    assert caught.value.status == 422
+
+
+def test_what_is_known_is_told_in_xml() -> None:
+    """Traits, purchases, contacts and groups, with hostile names as text and parameters echoed."""
+    question = dataclasses.replace(read_xml(REQUEST), query="profile")
+    known = {
+        "segment": "mass", "prepaid": True, "tariff": '"><x/>', "region": None,
+        "purchases": [{"what": "pack", "valid_days": -3}],
+        "contacts": [{"offer": "a & b", "days_ago": 2}],
+    }  # fmt: skip
+    tree = ElementTree.fromstring(write_known_xml(question, "2026-03-04 12:00:00", known))
+    assert [param.attrib["value"] for param in tree.findall("order-params/param")] == [
+        value for _, value in question.params
+    ]
+    traits = {t.attrib["name"]: t.attrib["value"] for t in tree.findall("customer/trait")}
+    assert traits == {"segment": "mass", "prepaid": "true", "tariff": '"><x/>'}
+    rows = [(row.tag, row.attrib) for row in tree.findall("customer/*") if row.tag != "trait"]
+    assert rows == [
+        ("purchase", {"what": "pack", "valid_days": "-3"}),
+        ("contact", {"offer": "a & b", "days_ago": "2"}),
+    ]
+    groups = dataclasses.replace(question, query="groups")
+    tree = ElementTree.fromstring(write_known_xml(groups, "now", ["b", "<a>"]))
+    assert [group.attrib["name"] for group in tree.findall("groups/group")] == ["b", "<a>"]

@@ -16,14 +16,14 @@ from sim.core.kernel import hot
 from sim.core.params import Params
 from sim.core.registry import Registry
 
-SIGNALS = ("usage", "account", "dwell", "first", "failure", "recharge", "visit")
+SIGNALS = ("usage", "account", "dwell", "first", "failure", "recharge", "visit", "call")
 """Kinds of rows that a trigger may listen to.
 
 usage: a rated use; account: what happened to the account; dwell: a believed stay reached its dwell
 time; first: the first event after at least one silent day; failure: a refused use; recharge: a
-top-up was begun; visit: a page or app was opened.
+top-up was begun; visit: a page or app was opened; call: a call to the contact centre has ended.
 """
-USAGE, ACCOUNT, DWELL, FIRST, FAILURE, RECHARGE, VISIT = range(7)
+USAGE, ACCOUNT, DWELL, FIRST, FAILURE, RECHARGE, VISIT, CALL = range(8)
 MAX_OPTIONS = 4
 
 
@@ -44,6 +44,10 @@ class Row(NamedTuple):
     landed : 1 where the visit began with the first event after being abroad
     failures, failures_s : failed uses in the window, and its age, s
     value : what the trigger reports
+
+    Of a call, `kind` is one of `CALL_RESULTS`, `code` of `CALL_REASONS`, `ref` the tries before,
+    `units` the wait in ms, `failures` the calls remembered, this one included, and `failures_s` the
+    age of the one before, s.
     """
 
     ts_s: Any
@@ -102,7 +106,7 @@ _registry: Registry[Trigger] = Registry("trigger")
 def trigger(
     name: str,
     *,
-    on: Literal["usage", "account", "dwell", "first", "failure", "recharge", "visit"],
+    on: Literal["usage", "account", "dwell", "first", "failure", "recharge", "visit", "call"],
     params: type[Params],
 ) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
     """Register an expression `fires(row, p)` under a name."""
