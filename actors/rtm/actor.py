@@ -17,7 +17,7 @@ from actors import messages as m
 from actors.metrics import RTM_METRICS
 from actors.rtm.breaches import count_breaches
 from actors.rtm.decide import decide
-from actors.rtm.dispatch import Rule, make_dispatch
+from actors.rtm.dispatch import Rule
 from actors.rtm.experiments import close_experiments, mark_purchases
 from actors.rtm.history import forget_old
 from actors.rtm.outcomes import take_deliveries
@@ -70,8 +70,7 @@ class RtmWorld:
 def scan_for(rules: tuple[tuple[str, str, tuple[int, ...]], ...]) -> Any:
     """Return the scan kernel of a set of rules, compiled once in a process."""
     known = registry()
-    chain = [Rule(label, known[name], options) for label, name, options in rules]
-    return make_scan(make_dispatch(chain))
+    return make_scan([Rule(label, known[name], options) for label, name, options in rules])
 
 
 EXPERIMENTS_AT_START = 1024
