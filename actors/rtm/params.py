@@ -223,7 +223,7 @@ def organic_product(offers: Sequence[Offer], category: str) -> Product | None:
     """Return what people get by themselves for a need: the cheapest list price, or None."""
     own = [
         o.product for o in offers
-        if o.truth.category == category and o.product.kind in OWN_KINDS
+        if o.truth.category == category and o.product.kind in OWN_KINDS and not o.eligible.nobody
         and (o.product.list_price_minor > 0 or o.product.saved_minor > 0)
     ]  # fmt: skip
     return min(own, key=lambda product: product.list_price_minor, default=None)
