@@ -18,11 +18,13 @@ VERSION = 1
 
 # --- kinds of `Activity` rows ---------------------------------------------------------------
 USAGE = 0
-"""Use of a service: `code` rating group, `ref` kind of content, `units` s, pieces or bytes."""
+"""Use of a service: `code` rating group, `units` s, pieces or bytes, `ref` 1 where data was slow
+(under `SLOW_KBPS`), else 0."""
 LOCATION = 1
 """The network saw the phone in `cell`: `code` is the procedure."""
 VISIT = 2
-"""A page, app or shop site was opened: `ref` says which kind (`VISIT_KINDS`)."""
+"""A page, app or shop site was opened: `ref` says which kind (`VISIT_KINDS`), `units` how many
+pages were seen."""
 BLOCKED = 3
 """The network refused or starved a use: `code` rating group, `units` what was asked."""
 RECHARGE_START = 4
@@ -33,6 +35,8 @@ PURCHASE = 6
 """A product was bought: `code` is `ORGANIC` or `OFFERED`, `ref` the use case, `units` the price."""
 RESPONSE = 7
 """An answer to a message: `code` says which, `ref` the use case."""
+SLOW_KBPS = 1_000
+"""Data below this many kbit/s is slow."""
 
 ACTIVITY_KINDS = (
     "usage", "location", "visit", "blocked", "recharge_start", "recharge", "purchase", "response",
@@ -67,13 +71,17 @@ FREE, BUCKET, CHARGED, PARTIAL, DENIED, NOT_RATED = 0, 1, 2, 3, 4, 5
 ACCOUNT_KINDS = (
     "fee_paid", "fee_failed", "low_balance", "zero_balance", "allowance_80", "allowance_100",
     "bonus_expired", "pack_expired", "suspended", "resumed", "churned", "joined", "credited",
-    "credit_cancelled", "purchase_failed", "pack_bought",
+    "credit_cancelled", "purchase_failed", "pack_bought", "allowance_ends", "fee_short",
+    "contract_ends",
 )  # fmt: skip
 (
     FEE_PAID, FEE_FAILED, LOW_BALANCE, ZERO_BALANCE, ALLOWANCE_80, ALLOWANCE_100,
     BONUS_EXPIRED, PACK_EXPIRED, SUSPENDED, RESUMED, CHURNED, JOINED, CREDITED,
-    CREDIT_CANCELLED, PURCHASE_FAILED, PACK_BOUGHT,
-) = range(16)  # fmt: skip
+    CREDIT_CANCELLED, PURCHASE_FAILED, PACK_BOUGHT, ALLOWANCE_ENDS, FEE_SHORT, CONTRACT_ENDS,
+) = range(19)  # fmt: skip
+"""The last three come from a date: two days before a period ends, `allowance_ends` carries the
+percent of data that is left and `fee_short` the money that is missing for the fee; `contract_ends`
+comes with the last fee but one and carries the days that are left."""
 
 LIFECYCLES = ("reserved", "active", "suspended", "churned")
 RESERVED, ACTIVE, SUSPENDED_LINE, CHURNED_LINE = 0, 1, 2, 3
@@ -141,7 +149,7 @@ ACCOUNT_EVENT = Schema(
         _SUB,
         _TS,
         Field("kind", "u1", "code", "one of `ACCOUNT_KINDS`"),
-        Field("value", "i8", "minor or %", "sum or share, by kind"),
+        Field("value", "i8", "minor, % or days", "sum, share or time, by kind"),
         Field("balance_after_minor", "i8", "minor", "main balance after the event"),
     ),
     edge="forward+feedback",

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.core import rng
+
 SITE_REAL_MAST = 0
 SITE_ANCHORED = 1
 SITE_SYNTHETIC = 2
@@ -26,6 +28,8 @@ FENCE_MALL = 0
 FENCE_AIRPORT = 1
 FENCE_SHOP = 2
 FENCE_KIND_NAMES = ("mall", "airport", "shop")
+MALLS_WITH_OWN_SHOP = 0.5
+"""Share of malls in which the operator has a shop of its own (A)."""
 
 N_WORK = 16
 N_LEISURE = 8
@@ -218,6 +222,16 @@ class Geography:
     def people(self) -> int:
         """Residents of the whole folder."""
         return int(self.hex_people.sum())
+
+
+def own_shops(geography: Geography) -> NDArray[np.uint8]:
+    """Return (n_fence,) 1 for shops of ours and for malls that hold one, chosen by their names."""
+    share = rng.threshold(MALLS_WITH_OWN_SHOP)
+    holds = [
+        kind == FENCE_SHOP or (kind == FENCE_MALL and rng.name_id("own shop:" + name) < share)
+        for name, kind in zip(geography.fence_name, geography.fence_kind, strict=True)
+    ]
+    return np.array(holds or [False], dtype=np.uint8)
 
 
 def save_geography(geography: Geography, path: Path) -> None:

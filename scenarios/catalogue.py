@@ -82,6 +82,7 @@ class Selection:
             known = self._known(kind, folder)
             for name in self._selected(kind, known):
                 self._take(kind, name, known[name])
+        self._leave_out()
         for name in self.nodes["offers"]:
             self._fill_trigger(name)
         self._check_entries()
@@ -235,6 +236,16 @@ class Selection:
         self.nodes[kind.folder][name] = node
         if model is not None:
             self.models[kind.folder][name] = model
+
+    def _leave_out(self) -> None:
+        """Leave out the offers of initiatives that are not live."""
+        live = self.params.initiatives
+        if live == "all_21":
+            return
+        for name, offer in list(self.models["offers"].items()):
+            told = offer.initiative
+            if told and not (told.launched if live == "launched_14" else told.code in live):
+                del self.models["offers"][name], self.nodes["offers"][name]
 
     def _fill_trigger(self, name: str) -> None:
         options, problems = trigger_options(self.nodes["offers"][name])

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from scenarios.backlog import problems_of
 from scenarios.catalogue import Selection
 from scenarios.entries import CATALOG_DIR, KINDS
 from scenarios.loader import LIBRARY_DIR, load_source
@@ -57,6 +58,8 @@ def check_file(path: Path) -> list[Problem]:
         if "scenario" in keys or "extends" in keys:
             load_source(path, ())
             return []
+        if kind is None and "backlog" in keys:
+            return problems_of(node, path.stem)[1]
         if kind is None:
             return [_unknown(node, keys)]
     except ScenarioError as error:
@@ -65,7 +68,7 @@ def check_file(path: Path) -> list[Problem]:
 
 
 def _unknown(node: Node, keys: Iterable[str]) -> Problem:
-    names = ["scenario", *(kind.key for kind in KINDS.values())]
+    names = ["scenario", "backlog", *(kind.key for kind in KINDS.values())]
     close = next((c for key in keys if (c := nearest(key, names))), None)
     return Problem(
         "neither a scenario nor a catalogue entry", file=node.file, line=node.line,

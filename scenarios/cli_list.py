@@ -37,7 +37,7 @@ def list_kind(
     runs: Annotated[Path, typer.Option("--runs", help="Folder of runs.")] = Path("runs"),
     as_json: Annotated[bool, common.AS_JSON] = False,
 ) -> None:  # fmt: skip
-    """List what there is: scenarios, catalogue entries, triggers, data, runs, metrics, messages."""
+    """List what there is: scenarios, catalogue entries, triggers, ideas, data, runs, metrics."""
     if kind is not None and kind not in LISTERS:
         close = nearest(kind, LISTERS)
         hint = f", did you mean {close!r}?" if close else ""
@@ -102,6 +102,7 @@ def _entries(kind: str, columns: tuple[str, ...]) -> Lister:
                 row["trigger"] = next(iter(entry.when), "-")
                 row["channels"] = [t.channel for t in entry.treatments]
                 row["price_minor"] = entry.product.price_minor
+                row["initiative"] = entry.initiative.code if entry.initiative else ""
             if kind == "quests":
                 row["step"] = [f"{s.do} {s.at_least}" for s in entry.steps]
             rows.append(row)
@@ -119,6 +120,26 @@ def _triggers(runs: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
         described = [f"{key}: {info.description}" for key, info in model.model_fields.items()]
         rows.append({"name": name, "options": options, "meaning": described})
     return rows, ("name", "options", "meaning")
+
+
+def _backlog(runs: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    from scenarios.backlog import backlog, score
+
+    rows = []
+    for idea in backlog():
+        rows.append(
+            {
+                "name": idea.id,
+                **idea.model_dump(mode="json", exclude={"id", "hidden"}),
+                "trigger": next(iter(idea.when)),
+                "channels": list(idea.contact.channels),
+                "score": round(score(idea), 1),
+                "stage": idea.outcome.stage,
+                "initiative": idea.initiative or "",
+            }
+        )
+    columns = ("name", "title", "group", "trigger", "channels", "score", "stage", "initiative")
+    return rows, columns
 
 
 def _geofences(runs: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
@@ -187,12 +208,16 @@ def _messages(runs: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
 LISTERS: dict[str, Lister] = {
     "scenarios": _scenarios,
     "tariffs": _entries("tariffs", ("name", "title", "segment", "prepaid", "share", "fee_minor")),
-    "offers": _entries("offers", ("name", "title", "group", "trigger", "channels", "price_minor")),
+    "offers": _entries(
+        "offers",
+        ("name", "initiative", "title", "group", "trigger", "channels", "price_minor"),
+    ),
     "channels": _entries(
         "channels", ("name", "title", "kind", "per_second", "servers", "cost_minor")
     ),
     "quests": _entries("quests", ("name", "title", "step", "reward_minor", "points")),
     "triggers": _triggers,
+    "backlog": _backlog,
     "geofences": _geofences,
     "data": _data,
     "runs": _runs,

@@ -49,6 +49,9 @@ class CaseInfo:
     service : service message, exempt from caps and consent
     revenue_share : our part of its price, without VAT (a coupon earns a commission)
     unit_cost_minor : cost of delivering it once
+    saved_minor : what an acceptance saves or keeps for us besides its price
+    buys : an acceptance is a purchase
+    initiative, branch : which of the 21 initiatives it is, and which branch; empty: none
     local_percent : winners withheld, percent
     """
 
@@ -57,6 +60,10 @@ class CaseInfo:
     service: bool = False
     revenue_share: float = 1.0
     unit_cost_minor: int = 0
+    saved_minor: int = 0
+    buys: bool = True
+    initiative: str = ""
+    branch: str = ""
     local_percent: float = 10.0
 
 
@@ -86,9 +93,12 @@ def _case(
     bought = count("purchases")
     revenue = round(count("purchase_minor") * info.revenue_share)
     cost = count("contact_cost_minor") + count("reward_minor") + bought * info.unit_cost_minor
+    saved = (bought if info.buys else count("accepted")) * info.saved_minor
     conversion = _conversion(totals, i)
     return {
         "group": info.group,
+        "initiative": info.initiative,
+        "branch": info.branch,
         "title": info.title,
         "service": info.service,
         "trigger_hits": hits,
@@ -107,7 +117,8 @@ def _case(
         "purchases": bought,
         "revenue_minor": revenue,
         "cost_minor": cost,
-        "margin_minor": revenue - cost,
+        "saved_minor": saved,
+        "margin_minor": revenue + saved - cost,
         "ghosts": count("ghosts"),
         "uplift": _uplift(totals, i, horizon_days),
         "true_uplift": _true_uplift(totals, i),

@@ -291,5 +291,5 @@ def _effective(model: Scenario, catalogue: Catalogue) -> Scenario:
         for kind in KINDS
     }
     names = {kind: tuple(catalogue.of(kind)) for kind in KINDS}
-    catalog = CatalogParams(**names, folder="", define=Definitions(**define))
+    catalog = CatalogParams.model_validate({**names, "define": Definitions(**define)})
     return model.model_copy(update={"catalog": catalog})

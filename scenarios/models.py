@@ -13,7 +13,7 @@ from pydantic import Field
 from actors.billing.params import BillingParams
 from actors.cells.params import CellParams
 from actors.contact_centre.params import ContactCentreParams
-from actors.rtm.params import RtmParams
+from actors.rtm.params import Code, RtmParams
 from actors.subscribers.params import SubscriberParams
 from geo.params import GeoParams
 from sim.core.params import Params
@@ -96,6 +96,11 @@ class CatalogParams(Params):
     offers: tuple[str, ...] = Field(default=("*",), description="names, or * for all there are")
     channels: tuple[str, ...] = Field(default=("*",), description="names, or * for all there are")
     quests: tuple[str, ...] = Field(default=(), description="names, or * for all there are")
+    initiatives: Literal["all_21", "launched_14"] | tuple[Code, ...] = Field(
+        default="all_21",
+        description="which of the 21 initiatives are live: all, the 14 that technical limits left, "
+        "or their codes; offers of others are left out, offers of no initiative stay",
+    )
     folder: str = Field(
         default="", description="folder of further entries, relative to the scenario file"
     )

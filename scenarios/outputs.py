@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from actors import messages as m
+from actors.rtm.params import BUYING_KINDS
 from scenarios.kpis import HOUR_MS, PER_HOUR, PER_TICK, Context, kpis
 from scenarios.kpis_cases import CaseInfo
 from scenarios.world import LINES_AT_ONCE, World
@@ -123,6 +124,10 @@ def case_infos(loaded: Any) -> dict[str, CaseInfo]:
             # A coupon is counted as our commission already.
             revenue_share=1.0 if offer.product.kind == "coupon" else 1 - vat,
             unit_cost_minor=round(offer.product.unit_cost_minor * level),
+            saved_minor=round(offer.product.saved_minor * level),
+            buys=offer.product.kind in BUYING_KINDS,
+            initiative=offer.initiative.code if offer.initiative else "",
+            branch=offer.initiative.branch if offer.initiative else "",
             local_percent=offer.control.local_percent,
         )
         for name, offer in loaded.catalogue.offers.items()

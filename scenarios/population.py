@@ -18,6 +18,7 @@ from actors.profile import APP, BLACK, CONSENT, CONTROL, PROFILE, ProfileTables,
 from actors.rtm import state as rtm
 from actors.subscribers import state as people
 from actors.subscribers.diary import plan_day
+from actors.subscribers.place import ABROAD, flight_spot, is_trip
 from actors.subscribers.tables import MACHINE_CLASS, N_ACTIVITY, N_VOLUME
 from actors.subscribers.wants import FREE, organic_s
 from sim.core import rng
@@ -228,7 +229,7 @@ def fresh_rtm(
     work = np.where(slot == 255, home, tables.hex_work[home, np.minimum(slot, 15)])
     out["night_fence"][:] = tables.spot_fence[home]
     out["work_fence"][:] = tables.spot_fence[work]
-    out["cell"][:] = -1
+    out["cell"][:] = rtm.UNKNOWN_CELL
     out["fence"][:] = -1
     out["day"][:] = -1
     subs = np.arange(first, first + profile.n, dtype=np.int64)
@@ -296,14 +297,18 @@ def _contacts_of(
 
 
 @kernel
-def settle(s, t, seed, lo):
+def settle(s, e, t, seed, lo):
     """Free the needs that a line would have served before the start, and wake its plans.
 
-    A journey of a donor is dropped where the line lives far from every airport.
+    Who is abroad at the start has been charged there before, as far as the engine (`e`) knows.
+    A journey abroad of a donor is dropped where the line lives far from every airport.
     """
     for i in range(s.home.shape[0]):
-        if t.hex_airport[s.home[i]] < 0:
+        if t.hex_airport[s.home[i]] < 0 and not is_trip(t, seed, lo + i, s.travel_s[i]):
             s.travel_s[i] = people.NEVER_S
+        if flight_spot(s, t, i, lo + i, seed, 0) == ABROAD:
+            e.cell[i] = rtm.NO_CELL
+            e.flags[i] |= np.uint8(rtm.ROAMED)
         for k in range(s.need_kind.shape[1]):
             kind = s.need_kind[i, k]
             if kind != FREE and organic_s(t, seed, lo + i, kind, s.need_born_s[i, k]) < 0:

@@ -134,7 +134,7 @@ class World:
                 self.population,
                 reserved,
             )
-            settle(people.view, self.subscribers.tables, rng.seed64(self.seed), first)
+            settle(people.view, engine.view, self.subscribers.tables, rng.seed64(self.seed), first)
         counters = SubscriberCounters(**new_tally(SUBSCRIBER_METRICS, self.labels))
         plan_first_day(
             self.seed,

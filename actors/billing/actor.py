@@ -91,6 +91,7 @@ class BillingActor:
             part.first,
             part.last,
             tick.start_ms // DAY_MS,
+            tick.start_ms // 1000,
             tick.end_ms // 1000,
             activity.view,
             activity.n,

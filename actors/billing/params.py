@@ -78,6 +78,20 @@ class BillingParams(Params):
         le=60,
         description="days a fee may stay unpaid before the line is suspended",
     )
+    notice_h: float = Field(
+        default=48.0,
+        ge=0,
+        le=600,
+        description="hours before the end of a period at which the account says what is left in "
+        "it and what is missing for the next fee",
+    )
+    contract_periods: int = Field(
+        default=24,
+        ge=0,
+        le=120,
+        description="periods of a postpaid contract; the last but one tells that it ends; 0: no "
+        "contracts (24 months is the longest usual term, assumption)",
+    )
     vat: float = Field(
         default=0.20, ge=0, le=0.5, description="value-added tax inside prices, share"
     )

@@ -19,6 +19,7 @@ from actors.billing.accounts import (
 )
 from actors.billing.state import FEE_DUE, TOLD_80, TOLD_100, TOLD_LOW, TOLD_ZERO
 from actors.billing.tables import MICRO
+from actors.profile import M2M
 from sim.core.kernel import hot, kernel
 
 NO_SHARE = 255
@@ -233,24 +234,75 @@ def rate_row(s, t, i, sub, tariff, a, r, k, ev, ne, c):
 
 
 @kernel
-def find_due(s, first, last, day, end_s, due):
-    """List the lines `first` to `last - 1` of which something ends in the tick; return how many."""
+def find_due(s, t, first, last, day, start_s, end_s, due):
+    """List the lines `first` to `last - 1` to which something happens by the clock of the tick.
+
+    Something ends, or is about to: `notice_s` before the end of a period.  Returns how many.
+    """
     n = 0
+    soon_from, soon_to = start_s + t.notice_s, end_s + t.notice_s
     for i in range(first, last):
         due.line[n] = i
-        n += (s.cycle_s[i] < end_s) | (s.pack_s[i] < end_s) | (s.bonus_day[i] < day)
+        cycle_s = np.int64(s.cycle_s[i])
+        n += (
+            (cycle_s < end_s) | (s.pack_s[i] < end_s) | (s.bonus_day[i] < day)
+            | ((cycle_s >= soon_from) & (cycle_s < soon_to))
+        )  # fmt: skip
     return n
 
 
 @kernel
-def end_due(s, p, t, lo, i, day, at_s, ev, ne, c):
-    """Let what ends by a moment end, for one line; return the next event row."""
-    ne = expire(s, t, i, lo + i, p.tariff[i], day, at_s, ev, ne, c)
-    return new_period(s, t, i, lo + i, p.tariff[i], at_s, ev, ne, c)
+def give_notice(s, t, i, sub, tariff, from_s, until_s, ev, ne, c):
+    """Say what is left and what is missing, if the moment for it lies in a span.
+
+    Parameters
+    ----------
+    from_s, until_s : the span, s, both ends in it
+
+    Returns
+    -------
+    ne : next event row
+    """
+    at_s = np.int64(s.cycle_s[i]) - t.notice_s
+    if at_s < from_s or at_s > until_s or t.period_s[tariff] <= t.notice_s:
+        return ne
+    if s.life[i] != m.ACTIVE or s.marks[i] & FEE_DUE:
+        return ne
+    if t.plan_kb[tariff] > 0:
+        left = 100 - used_share(s, t, i, tariff)
+        ne = note(s, ev, ne, i, sub, at_s * 1000, m.ALLOWANCE_ENDS, left, c)
+    missing = t.fee_minor[tariff] - s.balance_minor[i]
+    if t.prepaid[tariff] and missing > 0:
+        ne = note(s, ev, ne, i, sub, at_s * 1000, m.FEE_SHORT, missing, c)
+    return ne
 
 
 @kernel
-def rate(s, p, t, lo, first, last, day, end_s, a, n, r, ev, capacity, due, c):
+def end_due(s, p, t, lo, i, day, from_s, at_s, ev, ne, c):
+    """Let what ends by a moment end, for one line; return the next event row.
+
+    Parameters
+    ----------
+    from_s : what came before it has been dealt with
+    """
+    tariff = p.tariff[i]
+    ne = give_notice(s, t, i, lo + i, tariff, from_s, at_s, ev, ne, c)
+    ne = expire(s, t, i, lo + i, tariff, day, at_s, ev, ne, c)
+    began_s = np.int64(s.cycle_s[i])
+    ne = new_period(s, t, i, lo + i, tariff, at_s, ev, ne, c)
+    contract = t.contract_periods
+    if s.cycle_s[i] == began_s or contract == 0 or t.prepaid[tariff] or p.flags[i] & M2M:
+        return ne
+    # Contracts began with the line, and periods have their length, so that each passes once.
+    period = (np.int64(p.tenure_days[i]) + day) * 86_400 // t.period_s[tariff]
+    if period % contract == contract - 1:
+        left = t.period_s[tariff] // 86_400
+        ne = note(s, ev, ne, i, lo + i, began_s * 1000, m.CONTRACT_ENDS, left, c)
+    return ne
+
+
+@kernel
+def rate(s, p, t, lo, first, last, day, start_s, end_s, a, n, r, ev, capacity, due, c):
     """Rate the rows of lines `first` to `last - 1` and let their periods end on time.
 
     Parameters
@@ -259,6 +311,7 @@ def rate(s, p, t, lo, first, last, day, end_s, a, n, r, ev, capacity, due, c):
     p : profile
     lo : global id of the partition's first line
     day : day of the tick since the start, may be any int
+    start_s, end_s : span of the tick, s
     a, n : `Activity` columns and their rows, sorted by (sub, ts_ms)
     r : `Rated` columns, written row for row
     ev, capacity : `AccountEvent` columns, written, and their room
@@ -268,24 +321,28 @@ def rate(s, p, t, lo, first, last, day, end_s, a, n, r, ev, capacity, due, c):
     -------
     ne : rows written to `ev`; -1 where they did not fit
     """
-    n_due = find_due(s, first, last, day, end_s, due)
+    n_due = find_due(s, t, first, last, day, start_s, end_s, due)
     ne = 0
     d = 0
     ending = np.int64(due.line[0]) if n_due > 0 else last
+    from_s = start_s
     for k in range(n + 1):
         i = np.int64(a.sub[k]) - lo if k < n else last
         while ending < i:
             if ne + ROOM > capacity:
                 return -1
-            ne = end_due(s, p, t, lo, ending, day, end_s - 1, ev, ne, c)
+            ne = end_due(s, p, t, lo, ending, day, from_s, end_s - 1, ev, ne, c)
             d += 1
+            from_s = start_s
             ending = np.int64(due.line[d]) if d < n_due else last
         if k == n:
             break
         if ne + ROOM > capacity:
             return -1
         if ending == i:
-            ne = end_due(s, p, t, lo, i, day, a.ts_ms[k] // 1000, ev, ne, c)
+            at_s = a.ts_ms[k] // 1000
+            ne = end_due(s, p, t, lo, i, day, from_s, at_s, ev, ne, c)
+            from_s = at_s + 1
         s.active_day[i] = day
         ne = rate_row(s, t, i, lo + i, p.tariff[i], a, r, k, ev, ne, c)
     return ne

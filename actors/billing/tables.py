@@ -13,7 +13,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.billing.params import BillingParams, Tariff
-from actors.rtm.params import NEEDS, Offer
+from actors.rtm.params import NEEDS, Offer, organic_product
 
 MICRO = 1_000_000
 AFTER = {"charge": 0, "throttle": 1, "block": 2}
@@ -48,13 +48,8 @@ def _organic(offers: Sequence[Offer], price_level: float) -> dict[str, np.ndarra
     kb = np.zeros(len(NEEDS), np.int64)
     valid = np.zeros(len(NEEDS), np.int64)
     for k, name in enumerate(NEEDS):
-        packs = [
-            o.product for o in offers
-            if o.truth.category == name and o.product.kind in ("data_pack", "roaming_pack")
-            and o.product.list_price_minor > 0
-        ]  # fmt: skip
-        if packs:
-            best = min(packs, key=lambda product: product.list_price_minor)
+        best = organic_product(offers, name)
+        if best is not None:
             kb[k] = best.data_mb * 1000
             valid[k] = best.valid_days * 86_400
     return {"organic_kb": kb, "organic_valid_s": valid}
@@ -87,6 +82,8 @@ def compile_tables(
         credit_fee_q=round(params.credit_fee_share * 1024),
         inactive_days=params.inactive_days,
         grace_s=params.grace_days * 86_400,
+        notice_s=round(params.notice_h * 3600),
+        contract_periods=params.contract_periods,
         case_external=case(o.product.kind == "coupon" for o in offers),
         case_share_q=case(round(o.product.partner_share * 1024) for o in offers),
         case_kb=case(o.product.data_mb * 1000 for o in offers),
@@ -114,6 +111,8 @@ class BillingTables(NamedTuple):
     credit_fee_q: int
     inactive_days: int
     grace_s: int
+    notice_s: int
+    contract_periods: int
     case_external: np.ndarray
     case_share_q: np.ndarray
     case_kb: np.ndarray

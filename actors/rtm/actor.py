@@ -18,7 +18,7 @@ from actors.metrics import RTM_METRICS
 from actors.rtm.breaches import count_breaches
 from actors.rtm.calls import Screen, forget_calls, hits_of_calls, note_calls
 from actors.rtm.decide import decide
-from actors.rtm.dispatch import Rule, make_dispatch
+from actors.rtm.dispatch import Rule
 from actors.rtm.experiments import close_experiments, mark_purchases
 from actors.rtm.history import forget_old
 from actors.rtm.outcomes import take_deliveries
@@ -72,7 +72,7 @@ class RtmWorld:
 @functools.lru_cache(maxsize=8)
 def scan_for(rules: tuple[tuple[str, str, tuple[int, ...]], ...]) -> Any:
     """Return the scan kernel of a set of rules, compiled once in a process."""
-    return make_scan(make_dispatch(rules_of(rules)))
+    return make_scan(rules_of(rules))
 
 
 def rules_of(rules: tuple[tuple[str, str, tuple[int, ...]], ...]) -> list[Rule]:

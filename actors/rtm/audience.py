@@ -29,5 +29,8 @@ def eligible(p, s, t, i, case, day):
     smart = 1 if p.device[i] > 0 else 0
     if t.case_smart[case] >= 0 and t.case_smart[case] != smart:
         return False
+    fast = 1 if p.device[i] > 1 else 0
+    if t.case_lte[case] >= 0 and t.case_lte[case] != fast:
+        return False
     has_app = 1 if s.flags[i] & APP else 0
     return not (t.case_app[case] >= 0 and t.case_app[case] != has_app)

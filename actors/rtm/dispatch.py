@@ -1,7 +1,8 @@
-"""One compiled dispatcher out of the triggers of a run.
+"""Compiled dispatchers out of the triggers of a run, one for each signal.
 
-It owns the chaining of scalar triggers into a single function that the scan kernel inlines.  It
-must not know what any trigger looks at.
+It owns the chaining of scalar triggers into functions that the scan kernel inlines: each asks the
+rules that listen to its signal and no others, so that a rule on a rare row costs the common rows
+nothing.  It must not know what any trigger looks at.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.rtm.triggers import Trigger
+from actors.rtm.triggers import SIGNALS, Trigger
 from sim.core.kernel import hot
 
 
@@ -42,17 +43,17 @@ def add_hit(hits, n, sub, ts_ms, rule, value):
     return n + 1
 
 
-def _nothing(signal, row, sub, ts_ms, options, hits, n):  # the end of the chain
+def _nothing(row, sub, ts_ms, options, hits, n):  # the end of the chain
     return n
 
 
 def _link(rule: Rule, index: int, tail: Any) -> Any:
     """Return a dispatcher that asks one rule after asking those before it."""
-    fires, pack, wanted = rule.trigger.fires, rule.trigger.options, rule.trigger.signal
+    fires, pack = rule.trigger.fires, rule.trigger.options
 
-    def dispatch(signal, row, sub, ts_ms, options, hits, n):
-        n = tail(signal, row, sub, ts_ms, options, hits, n)
-        if signal == wanted and fires(
+    def dispatch(row, sub, ts_ms, options, hits, n):
+        n = tail(row, sub, ts_ms, options, hits, n)
+        if fires(
             row,
             pack(options[index, 0], options[index, 1], options[index, 2], options[index, 3]),
         ):
@@ -62,12 +63,25 @@ def _link(rule: Rule, index: int, tail: Any) -> Any:
     return hot(dispatch)
 
 
-def make_dispatch(rules: Sequence[Rule]) -> Any:
-    """Return `dispatch(signal, row, sub, ts_ms, options, hits, n) -> n` for the rules in order."""
+def listening(rules: Sequence[Rule], signal: int) -> list[int]:
+    """Return the indices of the rules that listen to a signal, ascending."""
+    return [index for index, rule in enumerate(rules) if rule.trigger.signal == signal]
+
+
+def make_dispatch(rules: Sequence[Rule], signal: int) -> Any:
+    """Return `dispatch(row, sub, ts_ms, options, hits, n) -> n` for the rules on a signal.
+
+    The rules are asked in order; hits carry their index among all of `rules`.
+    """
     chain = hot(_nothing)
-    for index, rule in enumerate(rules):
-        chain = _link(rule, index, chain)
+    for index in listening(rules, signal):
+        chain = _link(rules[index], index, chain)
     return chain
+
+
+def make_all(rules: Sequence[Rule]) -> dict[str, Any]:
+    """Return the dispatcher of each signal, by the name under which the scan kernel calls it."""
+    return {f"ask_{name}": make_dispatch(rules, k) for k, name in enumerate(SIGNALS)}
 
 
 def options_table(rules: Sequence[Rule]) -> np.ndarray:

@@ -53,6 +53,9 @@ def take_answer(t, s, i, sub, ts_ms, day, code, case, credits, nc):
                 credits, nc, sub, ts_ms, case, m.TRUST_CREDIT, t.case_credit_minor[case]
             )
             s.bought[i] |= np.uint8(1 << t.case_need[case])
+        elif t.case_topup[case]:
+            s.margin_minor[i] += t.case_fee_minor[case]
+            s.bought[i] |= np.uint8(1 << t.case_need[case])
         elif t.case_gift_minor[case] > 0:
             s.margin_minor[i] -= t.case_gift_minor[case]
             nc = add_credit(credits, nc, sub, ts_ms, case, m.GIFT, t.case_gift_minor[case])
@@ -61,20 +64,25 @@ def take_answer(t, s, i, sub, ts_ms, day, code, case, credits, nc):
 
 
 @kernel
-def take_purchase(t, s, i, day, code, ref, charged):
-    """Book a purchase that was paid: margin, ownership, and the need it was for."""
-    if charged <= 0:
+def take_purchase(t, s, i, day, code, ref, charged, result):
+    """Book a purchase that went through: margin, ownership, and the need it was for.
+
+    The cost of a product in the tables is less what an acceptance saves us.
+    """
+    if result == m.DENIED:
         return
     if code == m.OFFERED:
         s.margin_minor[i] += charged * t.case_net_q[ref] // 1024 - t.case_unit_cost_minor[ref]
         need = t.case_need[ref]
         days = t.case_valid_days[ref]
+        owns = t.case_owns[ref] != 0
     else:
         s.margin_minor[i] += charged * t.net_q // 1024 - t.organic_cost_minor[ref]
         need = np.int64(ref)
         days = np.int64(7)
+        owns = need <= 1
     s.bought[i] |= np.uint8(1 << need)
-    if need <= 1:
+    if owns:
         s.owned_day[i] = max(np.int64(s.owned_day[i]), day + days)
 
 

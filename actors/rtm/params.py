@@ -6,6 +6,7 @@ latent state; the `truth` part of an offer is handed to the subscriber role alon
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -13,7 +14,10 @@ from pydantic import Field
 from sim.core.params import Params
 
 SEGMENTS = ("mass", "youth", "premium", "business", "m2m")
-NEEDS = ("data", "roaming", "shopping", "money", "loyalty", "device")
+NEEDS = (
+    "data", "roaming", "shopping", "money", "loyalty", "device", "renewal", "partner",
+)  # fmt: skip
+"""Categories of needs; at most eight, for `bought` holds a bit of each."""
 GROUPS = ("billing", "geo", "traffic", "retention")
 WINDOW_DAYS_MAX = 60
 """Longest window of a cap, days: a contact is remembered by its day modulo 256."""
@@ -30,12 +34,20 @@ class Eligible(Params):
     tenure_days_min: int = Field(default=0, ge=0, description="shortest time with us, days")
     smartphone: bool | None = Field(default=None, description="smartphones only, or others only")
     app: bool | None = Field(default=None, description="with our app only, or without")
+    lte: bool | None = Field(default=None, description="phones of 4G or better only, or others")
 
 
 class Product(Params):
     """What a person gets, and what it costs."""
 
-    kind: Literal["data_pack", "roaming_pack", "coupon", "credit", "gift", "renewal", "care"]
+    kind: Literal[
+        "data_pack", "roaming_pack", "coupon", "credit", "gift", "renewal", "care", "switch",
+        "topup",
+    ] = Field(
+        description="what it is; `switch`: a change that the person agrees to, such as autopay, a "
+        "cap, another SIM; `topup`: the person puts `topup_minor` in; `care`: a message, nothing "
+        "to accept"
+    )  # fmt: skip
     price_minor: int = Field(default=0, ge=0, description="price of the offer, minor units")
     list_price_minor: int = Field(
         default=0, ge=0, description="what it costs without the offer, minor"
@@ -43,6 +55,13 @@ class Product(Params):
     data_mb: int = Field(default=0, ge=0, description="data that it gives, MB")
     bonus_minor: int = Field(default=0, ge=0, description="bonus money that it gives, minor units")
     credit_minor: int = Field(default=0, ge=0, description="main balance lent, minor units")
+    topup_minor: int = Field(default=0, ge=0, description="what a person puts in, minor units")
+    saved_minor: int = Field(
+        default=0,
+        description="what an acceptance saves or keeps for us besides its price, minor units: "
+        "commission, cost of carriage, expected margin of 12 months x fall of the churn hazard, "
+        "less revenue that it displaces",
+    )
     valid_days: int = Field(default=7, ge=1, le=365, description="life of what it gives, days")
     partner_share: float = Field(
         default=1.0, ge=0, le=1, description="our share of the price (coupons: commission)"
@@ -53,7 +72,9 @@ class Product(Params):
 class Truth(Params):
     """What people make of it: read by the subscriber role, never by the engine."""
 
-    category: Literal["data", "roaming", "shopping", "money", "loyalty", "device"]
+    category: Literal[
+        "data", "roaming", "shopping", "money", "loyalty", "device", "renewal", "partner"
+    ]
     b0: float = Field(
         default=-3.0, ge=-20, le=20, description="utility with no need, taste or fatigue"
     )
@@ -120,6 +141,42 @@ class Control(Params):
     )
 
 
+Code = Literal[
+    "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "G1", "G2", "G3", "G4", "G5", "G6", "T1", "T2",
+    "R1", "R2", "R3", "R4", "R5",
+]  # fmt: skip
+"""Codes of the 21 initiatives: billing, geo, traffic, retention and service quality."""
+
+
+class Workshop(Params):
+    """What a workshop believed of an initiative: for reports, never read by a kernel."""
+
+    fires: float | None = Field(
+        default=None, ge=0, description="believed fires per 1,000 lines and month"
+    )
+    points: float | None = Field(
+        default=None, description="believed conversion that the contact adds, percentage points"
+    )
+    net_rub: float | None = Field(
+        default=None, description="believed margin, RUB per 1,000 lines and month"
+    )
+    wow: int = Field(default=3, ge=1, le=5, description="customer wow, 1 to 5")
+    person_months: float = Field(default=0, ge=0, description="effort after the foundation")
+    months: float = Field(default=0, ge=0, description="calendar time after the foundation")
+
+
+class Initiative(Params):
+    """Which of the 21 initiatives an offer belongs to, and what was believed of it."""
+
+    code: Code = Field(description="code; the offers of one code are branches of one use case")
+    branch: str = Field(default="", description="branch of the use case, with its own control")
+    launched: bool = Field(
+        default=True, description="false: one of the seven that technical limits dropped"
+    )
+    feeds: tuple[str, ...] = Field(default=(), description="data feeds that it needs first")
+    workshop: Workshop = Workshop()
+
+
 class Offer(Params):
     """One use case of the catalogue: trigger, audience, product, treatments, rules."""
 
@@ -142,6 +199,34 @@ class Offer(Params):
     treatments: tuple[TreatmentParams, ...] = Field(min_length=1)
     policy: OfferPolicy = OfferPolicy()
     control: Control = Control()
+    initiative: Initiative | None = Field(
+        default=None, description="which of the 21 initiatives it is; none: an offer of your own"
+    )
+
+
+BUYING_KINDS = ("data_pack", "roaming_pack", "coupon", "renewal", "switch")
+"""Kinds of products whose acceptance is a purchase."""
+OWN_KINDS = ("data_pack", "roaming_pack", "renewal")
+"""Kinds of products that people also get by themselves, at list price."""
+
+
+def organic_cost_minor(product: Product) -> int:
+    """Return what it costs us when people get a product by themselves, less what it saves us.
+
+    The cost of a renewal is that of the present, which comes with the offer alone.
+    """
+    cost = 0 if product.kind == "renewal" else product.unit_cost_minor
+    return cost - product.saved_minor
+
+
+def organic_product(offers: Sequence[Offer], category: str) -> Product | None:
+    """Return what people get by themselves for a need: the cheapest list price, or None."""
+    own = [
+        o.product for o in offers
+        if o.truth.category == category and o.product.kind in OWN_KINDS and not o.eligible.nobody
+        and (o.product.list_price_minor > 0 or o.product.saved_minor > 0)
+    ]  # fmt: skip
+    return min(own, key=lambda product: product.list_price_minor, default=None)
 
 
 class QuestStep(Params):

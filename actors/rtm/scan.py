@@ -7,16 +7,26 @@ It must not decide anything, and knows of people only what rows say.
 from __future__ import annotations
 
 import types
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from actors import messages as m
 from actors.rtm import triggers as tr
-from actors.rtm.dispatch import make_dispatch
+from actors.rtm.dispatch import Rule, make_all
 from actors.rtm.outcomes import take_answer, take_purchase
 from actors.rtm.quests import advance_quest
-from actors.rtm.state import ALIVE, DWELT, LANDED, Q_JOINED
+from actors.rtm.state import (
+    ALIVE,
+    DWELT,
+    LANDED,
+    NO_CELL,
+    Q_JOINED,
+    ROAMED,
+    SLOW_SHIFT,
+    TROUBLE_MAX,
+)
 from sim.core.kernel import hot, kernel
 from sim.core.rng import mix64, stream
 
@@ -25,8 +35,11 @@ S_LOSS = stream("a row is lost in capture")
 NO_FENCE = -1
 
 
-dispatch = make_dispatch(())
-"""The dispatcher of no rules; `make_scan` puts that of a run in its place."""
+(
+    ask_usage, ask_account, ask_dwell, ask_first, ask_failure, ask_recharge, ask_visit, ask_attach,
+    ask_roaming, ask_slow, ask_call,
+) = make_all(()).values()  # fmt: skip
+"""Dispatchers of no rules; `make_scan` puts those of a run in their place."""
 
 
 @hot
@@ -53,6 +66,18 @@ def new_day(s, i, day, c):
     s.data_norm_mb[i] = min(max(norm, 0), 65_000)
     s.data_today_kb[i] = 0
     s.day[i] = day
+    s.flags[i] &= ~np.uint8(LANDED)
+
+
+@hot
+def count_trouble(s, i, now_s, slow):
+    """Count a refused use, or slow data, in the window of an hour."""
+    if s.failures[i] == 0 or now_s - np.int64(s.failures_s[i]) > 3600:
+        s.failures[i] = 0
+        s.failures_s[i] = now_s
+    step = 1 << (SLOW_SHIFT * slow)
+    if (np.int64(s.failures[i]) // step) & TROUBLE_MAX < TROUBLE_MAX:
+        s.failures[i] += step
 
 
 @hot
@@ -78,7 +103,7 @@ def learn_anchor(t, s, i, fence, quarter, now_s):
 
 
 @hot
-def locate(t, s, i, cell, abroad, now_s, quarter, c):
+def locate(t, s, i, cell, now_s, quarter, c):
     """Move the believed geofence on; return 1 where a visit has just reached its dwell time."""
     here = pick_fence(t, s, i, cell) if cell >= 0 else NO_FENCE
     was = np.int64(s.fence[i])
@@ -94,9 +119,7 @@ def locate(t, s, i, cell, abroad, now_s, quarter, c):
         s.fence[i] = here
         s.fence_s[i] = now_s
         s.fence_seen_s[i] = now_s
-        s.flags[i] &= ~np.uint8(DWELT | LANDED)
-        if abroad:
-            s.flags[i] |= LANDED
+        s.flags[i] &= ~np.uint8(DWELT)
         c.fence_believed_enters[here] += 1
         return 0
     if now_s - np.int64(s.fence_seen_s[i]) > 4 * t.exit_s:
@@ -111,6 +134,84 @@ def locate(t, s, i, cell, abroad, now_s, quarter, c):
     if here == s.night_fence[i] or here == s.work_fence[i]:
         return 0
     return 1
+
+
+@hot
+def told(row, p, s, t, i, day, away, cell):
+    """Return a row with what the rare triggers on places and accounts look at besides.
+
+    Parameters
+    ----------
+    away : 1 where the phone came from abroad or out of a silent day
+    cell : cell of the row, -1 none
+    """
+    elsewhere = cell >= 0 and t.cell_region[cell] != p.region[i]
+    return tr.Row(
+        row.ts_s, row.kind, row.code, row.ref, row.units, row.charged_minor,
+        row.balance_before_minor, row.balance_after_minor, row.result, row.used_before,
+        row.used_after, row.silent_days, row.today_before_kb, row.today_after_kb, row.norm_mb,
+        row.fence, row.fence_kind, row.landed, row.failures, row.failures_s, row.value, row.slow,
+        away, 1 if elsewhere else 0, 1 if s.quest[i] & 3 == Q_JOINED else 0,
+        np.int64(t.fence_own_shop[row.fence]) if row.fence >= 0 else np.int64(0),
+        np.int64(p.tenure_days[i]) + max(day, 0), np.int64(p.device[i]),
+    )  # fmt: skip
+
+
+@hot
+def heed(s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, nf, credits, nc, c):
+    """Ask the rules about one row and book what it means; return the new fills.
+
+    Parameters
+    ----------
+    row : the row as triggers see it
+    home, slow, dwelt : it came home from abroad, it was slow data, its visit reached the dwell time
+    """
+    kind = a.kind[k]
+    ts_ms = a.ts_ms[k]
+    code = row.code
+    silent = row.silent_days
+    fence = row.fence
+    charged = row.charged_minor
+    units = row.units
+    is_data = row.today_after_kb != row.today_before_kb
+    if silent >= 1:
+        n = ask_first(row, sub, ts_ms, t.options, hits, n)
+    if dwelt:
+        found.sub[nf] = sub
+        found.ts_ms[nf] = ts_ms
+        found.fence[nf] = fence
+        found.satisfied_ms[nf] = ts_ms
+        nf += 1
+        stay = told(row, p, s, t, i, day, 1 if s.flags[i] & LANDED else 0, np.int64(a.cell[k]))
+        n = ask_dwell(stay, sub, ts_ms, t.options, hits, n)
+        nc = advance_quest(t, s, i, sub, ts_ms, fence, 0, credits, nc, c)
+    if kind == m.USAGE:
+        if charged > 0:
+            s.margin_minor[i] += charged * t.group_net_q[code] // 1024
+            if code >= m.ROAM_VOICE and not s.flags[i] & ROAMED:
+                s.flags[i] |= np.uint8(ROAMED)
+                n = ask_roaming(row, sub, ts_ms, t.options, hits, n)
+        n = ask_usage(row, sub, ts_ms, t.options, hits, n)
+        if slow:
+            n = ask_slow(row, sub, ts_ms, t.options, hits, n)
+        if is_data and s.quest[i] & 3 == Q_JOINED:
+            nc = advance_quest(t, s, i, sub, ts_ms, -1, units // 1_000_000, credits, nc, c)
+    elif kind == m.LOCATION:
+        if code >= m.ATTACH:
+            away = 1 if home or silent >= 1 else 0
+            came = told(row, p, s, t, i, day, away, np.int64(a.cell[k]))
+            n = ask_attach(came, sub, ts_ms, t.options, hits, n)
+    elif kind == m.BLOCKED:
+        n = ask_failure(row, sub, ts_ms, t.options, hits, n)
+    elif kind == m.VISIT:
+        n = ask_visit(row, sub, ts_ms, t.options, hits, n)
+    elif kind == m.RECHARGE_START:
+        n = ask_recharge(row, sub, ts_ms, t.options, hits, n)
+    elif kind == m.PURCHASE:
+        take_purchase(t, s, i, day, code, np.int64(a.ref[k]), charged, r.result[k])
+    elif kind == m.RESPONSE:
+        nc = take_answer(t, s, i, sub, ts_ms, day, code, np.int64(a.ref[k]), credits, nc)
+    return n, nf, nc
 
 
 @hot
@@ -140,16 +241,18 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
     )
     if is_data:
         s.data_today_kb[i] = min(before_kb + units // 1000, 2_000_000_000)
-    if kind == m.BLOCKED:
-        if now_s - np.int64(s.failures_s[i]) > 3600 or s.failures[i] == 0:
-            s.failures[i] = 0
-            s.failures_s[i] = now_s
-        s.failures[i] = min(np.int64(s.failures[i]) + 1, 255)
+    slow = is_data and a.ref[k] == 1
+    if kind == m.BLOCKED or slow:
+        count_trouble(s, i, now_s, np.int64(slow))
     dwelt = 0
+    home = False
     if kind <= m.BLOCKED:
-        abroad = s.cell[i] < 0
-        s.cell[i] = a.cell[k]
-        dwelt = locate(t, s, i, np.int64(a.cell[k]), abroad, now_s, quarters % 96, c)
+        home = s.cell[i] == NO_CELL and a.cell[k] >= 0
+        if home:
+            s.flags[i] = (s.flags[i] | np.uint8(LANDED)) & ~np.uint8(ROAMED)
+        if a.cell[k] >= 0 or kind != m.BLOCKED:
+            s.cell[i] = a.cell[k]
+        dwelt = locate(t, s, i, np.int64(a.cell[k]), now_s, quarters % 96, c)
     fence = np.int64(s.fence[i])
     fence_kind = np.int64(t.fence_kind[fence]) if fence >= 0 else np.int64(-1)
     row = tr.Row(
@@ -171,53 +274,56 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
         fence,
         fence_kind,
         1 if s.flags[i] & LANDED else 0,
-        np.int64(s.failures[i]),
+        np.int64(s.failures[i]) & TROUBLE_MAX,
         now_s - np.int64(s.failures_s[i]),
         fence if dwelt else np.int64(r.balance_after_minor[k]),
+        np.int64(s.failures[i]) >> SLOW_SHIFT,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
     )
-    if silent >= 1:
-        n = dispatch(tr.FIRST, row, sub, ts_ms, t.options, hits, n)
-    if dwelt:
-        found.sub[nf] = sub
-        found.ts_ms[nf] = ts_ms
-        found.fence[nf] = fence
-        found.satisfied_ms[nf] = ts_ms
-        nf += 1
-        n = dispatch(tr.DWELL, row, sub, ts_ms, t.options, hits, n)
-        nc = advance_quest(t, s, i, sub, ts_ms, fence, 0, credits, nc, c)
-    if kind == m.USAGE:
-        if charged > 0:
-            s.margin_minor[i] += charged * t.group_net_q[code] // 1024
-        n = dispatch(tr.USAGE, row, sub, ts_ms, t.options, hits, n)
-        if is_data and s.quest[i] & 3 == Q_JOINED:
-            nc = advance_quest(t, s, i, sub, ts_ms, -1, units // 1_000_000, credits, nc, c)
-    elif kind == m.BLOCKED:
-        n = dispatch(tr.FAILURE, row, sub, ts_ms, t.options, hits, n)
-    elif kind == m.VISIT:
-        n = dispatch(tr.VISIT, row, sub, ts_ms, t.options, hits, n)
-    elif kind == m.RECHARGE_START:
-        n = dispatch(tr.RECHARGE, row, sub, ts_ms, t.options, hits, n)
-    elif kind == m.PURCHASE:
-        take_purchase(t, s, i, day, code, np.int64(a.ref[k]), charged)
-    elif kind == m.RESPONSE:
-        nc = take_answer(t, s, i, sub, ts_ms, day, code, np.int64(a.ref[k]), credits, nc)
-    return n, nf, nc
+    return heed(
+        s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, nf, credits, nc, c
+    )
 
 
-@kernel
-def see_account(s, p, t, i, ev, k):
-    """Take in one account event: who is alive, and who has gone."""
+@hot
+def bare_row(p, s, i, day, ts_ms, kind, code, units, balance_minor):
+    """Return a row of something that is no use of the network."""
+    balance = np.int64(balance_minor)
+    return tr.Row(
+        ts_ms // 1000, np.int64(kind), np.int64(code), 0, np.int64(units), 0, balance, balance, 0,
+        255, 255, 0, 0, 0, np.int64(s.data_norm_mb[i]), -1, -1, 0, 0, 0, np.int64(units), 0, 0, 0,
+        0, 0, np.int64(p.tenure_days[i]) + max(day, 0), np.int64(p.device[i]),
+    )  # fmt: skip
+
+
+def _see_account(s, p, t, i, sub, ev, k, hits, n):
+    """Take in one account event: who is alive, who has gone, what will be on a date.
+
+    Returns
+    -------
+    n : next free hit
+    """
     kind = ev.kind[k]
     if kind == m.CHURNED or kind == m.SUSPENDED:
         s.flags[i] &= ~np.uint8(ALIVE)
     elif kind == m.JOINED or kind == m.RESUMED:
         s.flags[i] |= ALIVE
+    day = (ev.ts_ms[k] // 900_000 + t.region_shift_q[p.region[i]] + t.start_quarter) // 96
     if kind == m.JOINED:
         # Days before a line joined were nobody's days without data: its norm starts here.
-        quarters = ev.ts_ms[k] // 900_000 + t.region_shift_q[p.region[i]] + t.start_quarter
-        s.day[i] = quarters // 96
+        s.day[i] = day
         s.data_today_kb[i] = 0
         s.seen_s[i] = ev.ts_ms[k] // 1000
+    row = bare_row(p, s, i, day, ev.ts_ms[k], kind, 0, ev.value[k], ev.balance_after_minor[k])
+    return ask_account(row, sub, ev.ts_ms[k], t.options, hits, n)
+
+
+see_account = kernel(_see_account)
 
 
 def _scan(s, p, t, lo, a, n_rows, r, ev, n_events, hits, n, found, nf, credits, nc, c):
@@ -247,26 +353,33 @@ def _scan(s, p, t, lo, a, n_rows, r, ev, n_events, hits, n, found, nf, credits, 
         while e < n_events and (
             ev.sub[e] < sub or (ev.sub[e] == sub and ev.ts_ms[e] <= a.ts_ms[k])
         ):
-            see_account(s, p, t, np.int64(ev.sub[e]) - lo, ev, e)
+            if n > room:
+                return -1, nf, nc
+            n = see_account(s, p, t, ev.sub[e] - lo, np.int64(ev.sub[e]), ev, e, hits, n)
             e += 1
         if n > room or nf > room or nc > room:
             return -1, nf, nc
         n, nf, nc = see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c)
     while e < n_events:
-        see_account(s, p, t, np.int64(ev.sub[e]) - lo, ev, e)
+        if n > room:
+            return -1, nf, nc
+        n = see_account(s, p, t, ev.sub[e] - lo, np.int64(ev.sub[e]), ev, e, hits, n)
         e += 1
     return n, nf, nc
 
 
-def make_scan(dispatcher: Any) -> Any:
+def _renamed(function: Any, name: str, names: dict[str, Any]) -> Any:
+    """Return a copy of a function that finds other objects under some of its global names."""
+    copy = types.FunctionType(function.__code__, {**globals(), **names}, name)
+    copy.__module__ = __name__
+    copy.__qualname__ = name
+    return copy
+
+
+def make_scan(rules: Sequence[Rule]) -> Any:
     """Return the scan kernel with the triggers of a run compiled into it."""
-    row = types.FunctionType(
-        see_row.py_func.__code__,
-        {**see_row.py_func.__globals__, "dispatch": dispatcher},
-        "see_row",
-    )
-    row.__module__ = __name__
-    whole = types.FunctionType(_scan.__code__, {**globals(), "see_row": hot(row)}, "scan")
-    whole.__module__ = __name__
-    whole.__qualname__ = "scan"
-    return kernel(whole)
+    asked = make_all(rules)
+    names = {"heed": hot(_renamed(heed.py_func, "heed", asked))}
+    row = hot(_renamed(see_row.py_func, "see_row", names))
+    account = kernel(_renamed(_see_account, "see_account", asked), cache=False)
+    return kernel(_renamed(_scan, "scan", {"see_row": row, "see_account": account}))

@@ -21,9 +21,13 @@ ANSWERED = 128
 """Bit of a contact's channel: it was answered, or it was withheld and nobody could ignore it."""
 CHANNEL_MASK = 127
 
-CONSENT, APP, BLACK, CONTROL, ALIVE, DWELT, LANDED = 1, 2, 4, 8, 16, 32, 64
-"""Bits of `flags`; `DWELT`: the dwell of the visit that is going on was noted; `LANDED`: the visit
-began with the first event after being abroad."""
+CONSENT, APP, BLACK, CONTROL, ALIVE, DWELT, LANDED, ROAMED = 1, 2, 4, 8, 16, 32, 64, 128
+"""Bits of `flags`; `DWELT`: the dwell of the visit that is going on was noted; `LANDED`: the line
+came home from abroad today; `ROAMED`: it was charged in the stay abroad that is going on."""
+NO_CELL, UNKNOWN_CELL = -1, -2
+"""What `cell` holds of a line that was last seen abroad, and of one that was never seen."""
+SLOW_SHIFT, TROUBLE_MAX = 4, 15
+"""`failures` holds two counts of four bits: refused uses below, slow data above."""
 
 Q_NONE, Q_JOINED, Q_DONE, Q_LAPSED = 0, 1, 2, 3
 """Low bits of `quest`."""
@@ -31,7 +35,7 @@ Q_NONE, Q_JOINED, Q_DONE, Q_LAPSED = 0, 1, 2, 3
 STATE = Schema(
     "RtmState",
     (
-        Field("cell", "i4", "1", "cell last seen; -1 unknown or abroad"),
+        Field("cell", "i4", "1", "cell last seen; -1 abroad, -2 unknown"),
         Field("seen_s", "i4", "s", "moment of the last event"),
         Field("day", "i2", "days", "day to which the daily sums belong"),
         Field("data_today_kb", "i4", "kB", "data used today"),
@@ -42,8 +46,8 @@ STATE = Schema(
         Field("fence_seen_s", "i4", "s", "last event inside"),
         Field("night_fence", "i2", "1", "geofence seen at night: a resident; -1 none"),
         Field("work_fence", "i2", "1", "geofence of long daytime stays: staff; -1 none"),
-        Field("failures", "u1", "1", "failed uses in the window"),
-        Field("failures_s", "i4", "s", "first failure of the window"),
+        Field("failures", "u1", "1", "failed uses (low four bits), slow data (high) in the window"),
+        Field("failures_s", "i4", "s", "first failure or slow data of the window"),
         Field(
             "recent_case",
             "u2",
@@ -62,7 +66,7 @@ STATE = Schema(
         ),
         Field("recent_day", "u1", "days", "days of the latest contacts, modulo 256", LANES),
         Field("owned_day", "i2", "days", "day until which bought data lasts"),
-        Field("flags", "u1", "bits", "consent, app, black list, control, alive, dwelt, landed"),
+        Field("flags", "u1", "bits", "consent, app, black, control, alive, dwelt, landed, roamed"),
         Field("quest", "u1", "bits", "state of the game, and progress in data (upper bits)"),
         Field("quest_places", "u2", "bits", "places visited in the game"),
         Field("bought", "u1", "bits", "needs bought for in this tick", transient=True),

@@ -16,10 +16,18 @@ from actors import messages as m
 from actors.billing.params import BillingParams, Tariff
 from actors.channels.params import Channel
 from actors.rtm.dispatch import Rule, options_table
-from actors.rtm.params import NEEDS, SEGMENTS, Offer, Quest, RtmParams
+from actors.rtm.params import (
+    NEEDS,
+    SEGMENTS,
+    Offer,
+    Quest,
+    RtmParams,
+    organic_cost_minor,
+    organic_product,
+)
 from actors.rtm.policy_tables import PolicyTables, compile_policy
 from actors.rtm.triggers import registry
-from geo.geography import Geography
+from geo.geography import Geography, own_shops
 from sim.core import histogram, quantiles, rng
 
 FENCE_KINDS = ("mall", "airport", "shop")
@@ -83,6 +91,7 @@ def _audience(offers: Sequence[Offer]) -> dict[str, np.ndarray]:
         "case_tenure": column(o.eligible.tenure_days_min for o in offers),
         "case_smart": column(_ternary(o.eligible.smartphone) for o in offers),
         "case_app": column(_ternary(o.eligible.app) for o in offers),
+        "case_lte": column(_ternary(o.eligible.lte) for o in offers),
     }
 
 
@@ -99,15 +108,20 @@ def _products(
     gift = ("gift",)
     return {
         "case_need": column(NEEDS.index(o.truth.category) for o in offers),
-        "case_owns": column(int(o.product.kind in ("data_pack", "roaming_pack")) for o in offers),
+        "case_owns": column(
+            int(o.product.data_mb > 0 and o.truth.category in ("data", "roaming")) for o in offers
+        ),
         "case_net_q": column(1024 if o.product.kind == "coupon" else net for o in offers),
-        "case_unit_cost_minor": column(money(o.product.unit_cost_minor) for o in offers),
+        "case_unit_cost_minor": column(
+            money(o.product.unit_cost_minor - o.product.saved_minor) for o in offers
+        ),
         "case_valid_days": column(o.product.valid_days for o in offers),
         "case_credit_minor": column(money(o.product.credit_minor) for o in offers),
         "case_fee_minor": column(
             money(o.product.credit_minor * billing.credit_fee_share * (1 - billing.vat)
-                  - o.product.unit_cost_minor) for o in offers
+                  + o.product.saved_minor - o.product.unit_cost_minor) for o in offers
         ),
+        "case_topup": column(int(o.product.kind == "topup") for o in offers),
         "case_gift_minor": column(
             money(o.product.bonus_minor) if o.product.kind in gift else 0 for o in offers
         ),
@@ -188,6 +202,8 @@ def _fences(params: RtmParams, geo: Geography) -> dict[str, Any]:
         "cell_fence_ix": geo.cell_fence_ix,
         "fence_kind": geo.fence_kind if len(geo.fence_kind) else np.zeros(1, np.uint8),
         "dwell_s": np.array([dwell_seconds(params)[k] for k in range(3)], np.int64),
+        "cell_region": geo.cell_region,
+        "fence_own_shop": own_shops(geo),
         "exit_s": round(params.dwell.exit_min * 60),
     }
 
@@ -208,13 +224,9 @@ def _margins(billing: BillingParams, offers: Sequence[Offer], level: float) -> d
     ]  # fmt: skip
     cost = np.zeros(len(NEEDS), np.int64)
     for k, name in enumerate(NEEDS):
-        packs = [
-            o.product for o in offers
-            if o.truth.category == name and o.product.kind in ("data_pack", "roaming_pack")
-            and o.product.list_price_minor > 0
-        ]  # fmt: skip
-        if packs:
-            cost[k] = round(min(packs, key=lambda x: x.list_price_minor).unit_cost_minor * level)
+        own = organic_product(offers, name)
+        if own is not None:
+            cost[k] = round(organic_cost_minor(own) * level)
     return {
         "group_net_q": np.array([round(x * 1024) for x in share], np.int64),
         "net_q": round(net * 1024),
@@ -310,6 +322,7 @@ class RtmTables(NamedTuple):
     case_tenure: np.ndarray
     case_smart: np.ndarray
     case_app: np.ndarray
+    case_lte: np.ndarray
     case_need: np.ndarray
     case_owns: np.ndarray
     case_net_q: np.ndarray
@@ -317,6 +330,7 @@ class RtmTables(NamedTuple):
     case_valid_days: np.ndarray
     case_credit_minor: np.ndarray
     case_fee_minor: np.ndarray
+    case_topup: np.ndarray
     case_gift_minor: np.ndarray
     case_care_minor: np.ndarray
     case_id: np.ndarray
@@ -352,6 +366,8 @@ class RtmTables(NamedTuple):
     cell_fence_ix: np.ndarray
     fence_kind: np.ndarray
     dwell_s: np.ndarray
+    cell_region: np.ndarray
+    fence_own_shop: np.ndarray
     exit_s: int
     group_net_q: np.ndarray
     net_q: int

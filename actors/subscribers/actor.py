@@ -31,6 +31,7 @@ from actors.subscribers.state import (
     LIFE_RESERVED,
 )
 from actors.subscribers.tables import SubscriberTables
+from actors.subscribers.taped_needs import wake_taped
 from actors.subscribers.touch import TouchTables, who_comes
 from sim.core.actor import Inbox, Rows, Slice
 from sim.core.columns import Block, Columns, Schema, concat_rows, empty_rows
@@ -257,6 +258,16 @@ class SubscriberActor:
                 found={name: int(array[wrong]) for name, array in self._recorded.items()},
                 expected=f"a line, moment, kind, code and cell of it ({len(self.load)} cells)",
             )
+        wake_taped(
+            self.columns.view,
+            self.world.tables,
+            self._seed,
+            self.first,
+            rows,
+            low,
+            high,
+            self._counters,
+        )
         out.n = weave(out.view, out.n, rows, low, high, True)
 
     def _graft(self, out: Block, low: int, high: int) -> None:

@@ -10,7 +10,14 @@ import numpy as np
 
 from actors import messages as m
 from actors.subscribers.diary import earliest_due
-from actors.subscribers.place import AT_AIRPORT_S, INBOUND_S, airport_moment
+from actors.subscribers.place import (
+    AT_AIRPORT_S,
+    INBOUND_S,
+    N_MOMENTS,
+    away_spot,
+    is_trip,
+    journey_moment,
+)
 from actors.subscribers.state import (
     LIFE_HERE,
     LIFE_MASK,
@@ -19,7 +26,18 @@ from actors.subscribers.state import (
     NEVER_S,
     TOPUP_OPEN,
 )
-from actors.subscribers.wants import FREE, bear_need, find_need, meet_need, organic_s
+from actors.subscribers.wants import (
+    BY_ABROAD,
+    BY_ELSEWHERE,
+    BY_LANDED,
+    BY_TOPUP,
+    FREE,
+    bear_need,
+    find_need,
+    meet_need,
+    organic_s,
+    wake,
+)
 from sim.core.kernel import hot, kernel
 from sim.core.quantiles import quantile
 from sim.core.rng import draw_cause, stream
@@ -85,6 +103,7 @@ def act_recharge(s, p, t, seed, i, sub, at_s, x, nx, c):
         )
         s.life[i] |= TOPUP_OPEN
         s.recharge_s[i] = at_s + 45
+        wake(s, t, seed, i, sub, BY_TOPUP, at_s, c)
     return nx
 
 
@@ -100,7 +119,7 @@ def act_organic(s, t, seed, i, sub, start_s, end_s, x, nx, c):
             s.need_kind[i, k] = FREE
             s.need_born_s[i, k] = LONG_AGO_S
             c.organic_purchases[kind] += 1
-            if t.organic_price_minor[kind] > 0:
+            if t.organic_sold[kind]:
                 nx = put(
                     x,
                     nx,
@@ -116,12 +135,40 @@ def act_organic(s, t, seed, i, sub, start_s, end_s, x, nx, c):
 
 
 @kernel
-def act_journey(s, t, seed, i, sub, start_s, end_s, c):
-    """Count the stays of a traveller at the airport, out and back, and wake the roaming need."""
+def act_arrival(s, t, seed, i, sub, at_s, fence, k, x, nx, c):
+    """Let the phone of a traveller come up: abroad, in another region, or back at the airport."""
+    code = m.ATTACH
+    if k == 2:
+        cell = t.spot_cells[t.n_hex + fence, 0]
+        cause = BY_LANDED
+    elif is_trip(t, seed, sub, s.travel_s[i]):
+        cell = t.spot_cells[away_spot(s, t, i, sub, seed), 0]
+        cause = BY_ELSEWHERE
+    else:
+        cell = np.int32(-1)
+        code = m.ROAMING_ATTACH
+        cause = BY_ABROAD
+    if s.silent_s[i] <= at_s:
+        nx = put(x, nx, sub, at_s * 1000, m.LOCATION, code, 0, 0, cell)
+        wake(s, t, seed, i, sub, cause, at_s, c)
+    return nx
+
+
+@kernel
+def act_journey(s, t, seed, i, sub, start_s, end_s, x, nx, c):
+    """Live the moments of a journey that lie in this tick; return the next free extra.
+
+    Stays at the airport, out and back, are counted; the roaming need wakes at the airport.
+    """
     fence = t.hex_airport[s.home[i]]
-    for k in range(4):
-        at = airport_moment(t, seed, sub, s.travel_s[i], k)
+    trip = is_trip(t, seed, sub, s.travel_s[i])
+    for k in range(N_MOMENTS):
+        at = journey_moment(t, seed, sub, s.travel_s[i], k)
         if not start_s <= at < end_s:
+            continue
+        if k == 4 or (k == 2 and not trip):
+            nx = act_arrival(s, t, seed, i, sub, at, fence, k, x, nx, c)
+        if trip or k == 4:
             continue
         if k == 0:
             bear_need(s, t, seed, i, sub, NEED_ROAMING, at, c)
@@ -132,6 +179,7 @@ def act_journey(s, t, seed, i, sub, start_s, end_s, c):
         stay = AT_AIRPORT_S if k == 0 else INBOUND_S
         if stay >= t.dwell_s[fence]:
             c.fence_dwells[fence] += 1
+    return nx
 
 
 @kernel
@@ -144,7 +192,7 @@ def act_planned(s, p, t, seed, i, sub, start_s, end_s, x, nx, c):
             )
         nx = act_organic(s, t, seed, i, sub, start_s, end_s, x, nx, c)
         if s.travel_s[i] != NEVER_S:
-            act_journey(s, t, seed, i, sub, start_s, end_s, c)
+            nx = act_journey(s, t, seed, i, sub, start_s, end_s, x, nx, c)
     s.due_s[i] = earliest_due(s, t, seed, i, sub, end_s)
     return nx
 
@@ -172,6 +220,8 @@ def act_answer(s, i, due, d, x, nx, sub, t, c):
     nx = put(x, nx, sub, ts_ms, m.RESPONSE, m.ACCEPT, case, 0, -1)
     if t.case_buys[case]:
         nx = put(x, nx, sub, ts_ms, m.PURCHASE, m.OFFERED, case, t.case_price_minor[case], -1)
+    elif t.case_topup_minor[case] > 0:
+        nx = put(x, nx, sub, ts_ms, m.RECHARGE, 0, 0, t.case_topup_minor[case], -1)
     return nx
 
 

@@ -9,9 +9,27 @@ from __future__ import annotations
 import numpy as np
 
 from actors import messages as m
-from actors.subscribers.place import local_quarter, switch_ms, travel_back, true_spot
+from actors.subscribers.place import (
+    is_trip,
+    local_quarter,
+    switch_ms,
+    travel_back,
+    true_spot,
+)
 from actors.subscribers.state import LIFE_HERE, LIFE_MASK, LONG_AGO_S, NEVER_S
-from actors.subscribers.wants import bear_need, decay_q, find_need, organic_s
+from actors.subscribers.wants import (
+    BY_ALLOWANCE_80,
+    BY_ALLOWANCE_100,
+    BY_ALLOWANCE_ENDS,
+    BY_BILL,
+    BY_CONTRACT_ENDS,
+    BY_FEE_SHORT,
+    BY_MONEY_LOW,
+    decay_q,
+    find_need,
+    organic_s,
+    wake,
+)
 from sim.core.kernel import kernel
 from sim.core.quantiles import quantile
 from sim.core.rng import draw, draw_cause, stream
@@ -20,7 +38,6 @@ S_SEEN = stream("a message is seen")
 S_ANSWER = stream("answer to a message")
 S_TASTE = stream("lasting taste")
 S_PERSON = stream("lasting traits")
-S_WAKE = stream("a notice wakes a need")
 S_DELAY = stream("delay of a top-up")
 FATIGUE_MAX = 60_000
 
@@ -305,35 +322,50 @@ def take_due(ex, n_ex, end_ms, due):
     return kept, n_due
 
 
+def _notice_causes() -> np.ndarray:
+    """Return (n_account_kinds, 2) int64, what a notice of each kind may wake; -1 nothing."""
+    out = np.full((len(m.ACCOUNT_KINDS), 2), -1, np.int64)
+    for kind in (m.LOW_BALANCE, m.ZERO_BALANCE, m.FEE_FAILED):
+        out[kind, 0] = BY_MONEY_LOW
+    for kind in (m.ZERO_BALANCE, m.FEE_FAILED, m.ALLOWANCE_100):
+        out[kind, 1] = BY_BILL
+    out[m.SUSPENDED, 0] = BY_BILL
+    out[m.ALLOWANCE_80, 0] = BY_ALLOWANCE_80
+    out[m.ALLOWANCE_100, 0] = BY_ALLOWANCE_100
+    out[m.ALLOWANCE_ENDS, 0] = BY_ALLOWANCE_ENDS
+    out[m.FEE_SHORT, 0] = BY_FEE_SHORT
+    out[m.CONTRACT_ENDS, 0] = BY_CONTRACT_ENDS
+    return out
+
+
+NOTICE_CAUSES = _notice_causes()
+
+
 @kernel
 def heed_account(s, p, t, seed, lo, a, n, c):
     """Let people react to what their account told them (one tick ago).
 
-    A low balance plans a top-up and wakes the want for money; a used-up allowance wakes the want
-    for data; a lost line is cut off.
+    A low balance plans a top-up; what the account says may wake a need; a lost line is cut off.
 
     Parameters
     ----------
     a : `AccountEvent` columns, n rows of this partition, sorted by (sub, ts_ms)
     """
-    for k in range(n):
-        sub = np.int64(a.sub[k])
+    for row in range(n):
+        sub = np.int64(a.sub[row])
         i = sub - lo
-        kind = a.kind[k]
-        now_s = a.ts_ms[k] // 1000
+        kind = a.kind[row]
+        now_s = a.ts_ms[row] // 1000
         if s.life[i] & LIFE_MASK != LIFE_HERE:
             continue
         if kind == m.LOW_BALANCE or kind == m.ZERO_BALANCE or kind == m.FEE_FAILED:
             plan_recharge(s, t, seed, i, sub, kind, now_s)
-            u, _, _, _ = draw_cause(seed, S_WAKE, sub, np.uint32(kind), now_s, 0)
-            if u < t.wake_money:
-                bear_need(s, t, seed, i, sub, 3, now_s, c)
-        elif kind == m.ALLOWANCE_80 or kind == m.ALLOWANCE_100:
-            u, _, _, _ = draw_cause(seed, S_WAKE, sub, np.uint32(kind), now_s, 0)
-            if u < (t.wake_data_80 if kind == m.ALLOWANCE_80 else t.wake_data_100):
-                bear_need(s, t, seed, i, sub, 0, now_s, c)
         elif kind == m.CHURNED:
             s.life[i] = (s.life[i] & ~np.uint8(LIFE_MASK)) | np.uint8(3)
+        for k in range(2):
+            cause = NOTICE_CAUSES[kind, k]
+            if cause >= 0:
+                wake(s, t, seed, i, sub, cause, now_s, c)
 
 
 @kernel
@@ -374,7 +406,8 @@ def score_visits(s, p, t, seed, lo, d, n, c):
 @kernel
 def entered_ms(s, p, t, seed, i, sub, fence, ts_ms):
     """Return when a person who is inside a fence came in: exact, from the diary or the flight."""
-    if s.travel_s[i] != NEVER_S and t.fence_kind[fence] == 1:
+    start = s.travel_s[i]
+    if start != NEVER_S and t.fence_kind[fence] == 1 and not is_trip(t, seed, sub, start):
         back = travel_back(t, seed, sub, s.travel_s[i])
         return (back if ts_ms >= back * 1000 else np.int64(s.travel_s[i])) * 1000
     region = p.region[i]

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from actors.subscribers.place import NO_SLOT, airport_moment, travel_back, work_hex
+from actors.subscribers.place import (
+    N_MOMENTS,
+    NO_SLOT,
+    is_trip,
+    journey_moment,
+    travel_back,
+    work_hex,
+)
 from actors.subscribers.state import (
     LIFE_CUT,
     LIFE_HERE,
@@ -16,7 +23,7 @@ from actors.subscribers.state import (
     LIFE_RESERVED,
     NEVER_S,
 )
-from actors.subscribers.wants import bear_need, next_organic
+from actors.subscribers.wants import BY_RETURN, bear_need, next_organic, wake
 from sim.core.kernel import kernel
 from sim.core.quantiles import quantile
 from sim.core.rng import below, draw, stream
@@ -100,19 +107,15 @@ def plan_day(s, p, t, seed, lo, day_of_week, epoch, regions, c):
         if g < t.silence_day and s.silent_s[i] <= now_s:
             s.silent_s[i] = now_s + quantile(t.silence_s, h)
             c.fell_silent[0] += 1
+            wake(s, t, seed, i, sub, BY_RETURN, np.int64(s.silent_s[i]), c)
         if s.travel_s[i] != NEVER_S and now_s > travel_back(t, seed, sub, s.travel_s[i]) + 7_200:
             s.travel_s[i] = NEVER_S
-        if (
-            j < t.journey_day
-            and s.travel_s[i] == NEVER_S
-            and t.hex_airport[s.home[i]] >= 0
-            and work_hex(s, t, i) >= 0
-        ):
-            s.travel_s[i] = (
-                now_s + (AIRPORT_FROM_Q + below(h, AIRPORT_SPAN_Q)) * 900 + (g >> np.uint32(23))
-            )
-            if s.travel_s[i] < s.due_s[i]:
-                s.due_s[i] = s.travel_s[i]
+        if j < t.journey_day and s.travel_s[i] == NEVER_S and work_hex(s, t, i) >= 0:
+            at = now_s + (AIRPORT_FROM_Q + below(h, AIRPORT_SPAN_Q)) * 900 + (g >> np.uint32(23))
+            if t.hex_airport[s.home[i]] >= 0 or is_trip(t, seed, sub, at):
+                s.travel_s[i] = at
+                if s.travel_s[i] < s.due_s[i]:
+                    s.due_s[i] = s.travel_s[i]
         k0, k1, k2, _ = draw(seed, S_WANT, sub, epoch, 0)
         kind = below(k1, t.spontaneous.shape[0])
         if k0 < t.spontaneous[kind]:
@@ -126,8 +129,8 @@ def earliest_due(s, t, seed, i, sub, after_s):
     if s.recharge_s[i] < best:
         best = np.int64(s.recharge_s[i])
     if s.travel_s[i] != NEVER_S:
-        for k in range(4):
-            at = airport_moment(t, seed, sub, s.travel_s[i], k)
+        for k in range(N_MOMENTS):
+            at = journey_moment(t, seed, sub, s.travel_s[i], k)
             if after_s <= at < best:
                 best = at
     return best

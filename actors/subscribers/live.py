@@ -43,13 +43,12 @@ from actors.subscribers.usage import (
     put_visits,
     serve,
 )
-from actors.subscribers.wants import bear_need
+from actors.subscribers.wants import BY_MALL, BY_OWN_SHOP, wake
 from sim.core.kernel import hot, kernel
 from sim.core.quantiles import above
 from sim.core.rng import below, draw, mix64, stream
 
-S_SHOP = stream("want to buy in a mall")
-NEED_SHOPPING = 2
+S_SHOP = stream("delay of the want to buy in a mall")
 N_KINDS = len(EVENT_KINDS)
 
 
@@ -64,9 +63,11 @@ def enter_place(s, t, q, seed, i, sub, epoch, quarter, before, now, at_ms, x, nx
         left = (np.int64(s.trip_to[i]) - quarter) * 900_000 - (at_ms - epoch * 900_000)
         if left >= t.dwell_s[fence] * 1000:
             c.fence_dwells[fence] += 1
-        a, b, _, _ = draw(seed, S_SHOP, sub, epoch, 0)
-        if t.fence_kind[fence] == 0 and a < t.shop_need:
-            bear_need(s, t, seed, i, sub, NEED_SHOPPING, at_ms // 1000 + below(b, 1200), c)
+        if t.fence_kind[fence] == 0:
+            b, _, _, _ = draw(seed, S_SHOP, sub, epoch, 0)
+            wake(s, t, seed, i, sub, BY_MALL, at_ms // 1000 + below(b, 1200), c)
+        if t.fence_own_shop[fence]:
+            wake(s, t, seed, i, sub, BY_OWN_SHOP, at_ms // 1000, c)
     key = np.uint32(mix64(np.uint64(sub) ^ np.uint64(at_ms)) >> np.uint64(32))
     cell = serving_cell(t, q, sub, now, key)
     if cell >= 0 and nx < EXTRAS - 2:
@@ -311,11 +312,11 @@ def generate(
             weekdays, start_ms, end_ms, lines, d, v, x, out, n, lanes, c,
         )  # fmt: skip
         serve(t, q, d, v, n_events, out)
-        put_calls(s, t, q, lo, d, v, lanes[VOICE], out, load, c)
-        put_texts(s, t, lo, v, lanes[SMS], out, load, c)
-        put_data(s, t, q, lo, d, v, lanes[DATA], out, load, c)
+        put_calls(s, t, q, seed, lo, d, v, lanes[VOICE], out, load, c)
+        put_texts(s, t, seed, lo, v, lanes[SMS], out, load, c)
+        put_data(s, t, q, seed, lo, d, v, lanes[DATA], out, load, c)
         gone = put_locations(d, v, lanes[LOCATION], out, c)
-        gone += put_visits(t, d, v, lanes[VISIT], out, c)
+        gone += put_visits(s, t, seed, lo, d, v, lanes[VISIT], out, c)
         if gone > 0:
             n = close_gaps(out, begun, n)
         i += size

@@ -36,6 +36,16 @@ class MobilityParams(Params):
         default=9.0, ge=0, le=1000, description="flights abroad per 1,000 subscribers and 30 days"
     )
     abroad_days: float = Field(default=5.0, ge=0.5, le=60, description="median stay abroad, days")
+    trips_per_1000_month: float = Field(
+        default=25.0,
+        ge=0,
+        le=1000,
+        description="journeys to another region per 1,000 subscribers and 30 days, by rail or "
+        "road; none where the geography has one region (assumption)",
+    )
+    trip_days: float = Field(
+        default=2.5, ge=0.5, le=60, description="median stay in another region, days (assumption)"
+    )
     ping_pong: float = Field(
         default=0.15,
         ge=0,
@@ -86,6 +96,13 @@ class UsageParams(Params):
     )
     call_sigma: float = Field(
         default=1.45, ge=0, le=3, description="log-sd of call durations (Copenhagen set: 1.66)"
+    )
+    poor_hours: float = Field(
+        default=0.0002,
+        ge=0,
+        le=1,
+        description="share of the hours of a line in which its radio is poor (lift, basement, "
+        "tunnel): calls and some data are refused, other data is slow (assumption)",
     )
     missed_share: float = Field(
         default=0.26, ge=0, le=1, description="calls without answer (Copenhagen set: 26 %)"
@@ -167,8 +184,47 @@ class AnswerParams(Params):
     )
 
 
+CAUSES: dict[str, tuple[str, float]] = {
+    "allowance_80": ("data", 0.25),
+    "allowance_100": ("data", 0.60),
+    "allowance_ends": ("data", 0.10),
+    "money_low": ("money", 0.35),
+    "fee_short": ("money", 0.45),
+    "topup": ("money", 0.30),
+    "bill": ("loyalty", 0.15),
+    "contract_ends": ("renewal", 0.50),
+    "mall": ("shopping", 0.30),
+    "own_shop": ("device", 0.03),
+    "cart": ("device", 0.60),
+    "rival": ("loyalty", 0.30),
+    "category": ("partner", 0.25),
+    "landed": ("partner", 0.30),
+    "abroad": ("roaming", 0.30),
+    "elsewhere": ("data", 0.20),
+    "slow": ("device", 0.02),
+    "refused": ("loyalty", 0.05),
+    "returned": ("loyalty", 0.40),
+}
+"""What may wake a need: which, and with what chance (assumptions).
+
+allowance_80, allowance_100, allowance_ends, money_low, fee_short, contract_ends: the account said
+so; bill: it said that a fee failed, that nothing is left, or that the line is cut off; topup: a
+top-up was begun; mall, own_shop: the person came to one; cart, rival, category: pages of one kind
+were read at length (a cart however shortly); landed, abroad, elsewhere: a journey ended at home,
+abroad, in another region; slow, refused: the network served badly; returned: a silence ended.
+"""
+
+
 class NeedParams(Params):
-    """Wants that are alive for a while, and what becomes of them without any contact."""
+    """Wants that are alive for a while, and what becomes of them without any contact.
+
+    A dictionary that names some entries leaves the others at their defaults.
+    """
+
+    woken_by: dict[str, float] = Field(
+        default={cause: chance for cause, (_, chance) in CAUSES.items()},
+        description="chance that a cause wakes its need, by cause; 0 for needs without causes",
+    )
 
     organic_share: dict[str, float] = Field(
         default={
@@ -178,6 +234,8 @@ class NeedParams(Params):
             "money": 0.05,
             "loyalty": 0.04,
             "device": 0.03,
+            "renewal": 0.30,
+            "partner": 0.05,
         },
         description="share of needs, by category, that people serve themselves at list price",
     )
@@ -189,6 +247,8 @@ class NeedParams(Params):
             "money": 5.0,
             "loyalty": 48.0,
             "device": 72.0,
+            "renewal": 240.0,
+            "partner": 2.0,
         },
         description="mean delay of the organic purchase, h",
     )
@@ -200,6 +260,8 @@ class NeedParams(Params):
             "money": 10.0,
             "loyalty": 96.0,
             "device": 240.0,
+            "renewal": 480.0,
+            "partner": 4.0,
         },
         description="time constant of a need's strength, h",
     )
@@ -211,6 +273,8 @@ class NeedParams(Params):
             "money": 0.002,
             "loyalty": 0.002,
             "device": 0.002,
+            "renewal": 0.0003,
+            "partner": 0.004,
         },
         description="needs per line and day that no event announces",
     )

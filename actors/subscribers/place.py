@@ -10,14 +10,14 @@ import numpy as np
 from actors.subscribers.state import NEVER_S
 from sim.core.kernel import hot, kernel
 from sim.core.quantiles import above, quantile
-from sim.core.rng import draw_cause, mix64, stream
+from sim.core.rng import below, draw_cause, mix64, stream
 
 S_STAY = stream("length of a stay abroad")
 
 AT_AIRPORT_S = 7_200
 """Time at the airport before a departure, s (1.5 to 3 h, behaviour 3.5)."""
 FLIGHT_S = 14_400
-"""Flight, phone off, s."""
+"""Flight, or the way to another region, phone off or out of reach, s."""
 INBOUND_S = 2_700
 """Time at the airport after the return, s (0.5 to 1 h)."""
 
@@ -28,21 +28,56 @@ NO_SLOT = 255
 
 
 @kernel
-def travel_back(t, seed, sub, travel_s):
-    """Return the moment, s, at which a traveller is at the home airport again."""
-    a, _, _, _ = draw_cause(seed, S_STAY, sub, np.uint32(0), travel_s, 0)
-    return travel_s + AT_AIRPORT_S + 2 * FLIGHT_S + np.int64(quantile(t.abroad_s, a))
+def is_trip(t, seed, sub, travel_s):
+    """Return whether a journey goes to another region, by rail or road, and not abroad."""
+    _, b, _, _ = draw_cause(seed, S_STAY, sub, np.uint32(0), travel_s, 0)
+    return b < t.trip_share
 
 
 @kernel
-def airport_moment(t, seed, sub, travel_s, k):
-    """Return a moment of a journey, s: 0 at the airport, 1 take-off, 2 landed, 3 left it again."""
+def travel_back(t, seed, sub, travel_s):
+    """Return the moment, s, at which a traveller is at the home airport, or at home, again."""
+    a, b, _, _ = draw_cause(seed, S_STAY, sub, np.uint32(0), travel_s, 0)
+    if b < t.trip_share:
+        return travel_s + 2 * FLIGHT_S + np.int64(quantile(t.trip_s, a))
+    return travel_s + AT_AIRPORT_S + 2 * FLIGHT_S + np.int64(quantile(t.abroad_s, a))
+
+
+N_MOMENTS = 5
+"""Moments of a journey."""
+
+
+@kernel
+def journey_moment(t, seed, sub, travel_s, k):
+    """Return a moment of a journey, s, or `NEVER_S` where it has no such moment.
+
+    0 at the airport, 1 take-off, 2 landed or back home, 3 left the airport again, 4 arrived.
+    """
+    trip = is_trip(t, seed, sub, travel_s)
+    if k == 4:
+        return np.int64(travel_s) + FLIGHT_S + (0 if trip else AT_AIRPORT_S)
+    if trip and k != 2:
+        return np.int64(NEVER_S)
     if k == 0:
         return np.int64(travel_s)
     if k == 1:
         return np.int64(travel_s) + AT_AIRPORT_S
     back = travel_back(t, seed, sub, travel_s)
     return back if k == 2 else back + INBOUND_S
+
+
+@kernel
+def away_spot(s, t, i, sub, seed):
+    """Return the hex at which a journey to another region ends: the first of some drawn ones."""
+    _, _, d, _ = draw_cause(seed, S_STAY, sub, np.uint32(0), s.travel_s[i], 0)
+    home = s.home[i]
+    n = t.away_hex.shape[0]
+    at = below(d, n)
+    for _ in range(n):
+        if t.away_region[at] != t.hex_region[home]:
+            break
+        at = (at + 1) % n
+    return np.int64(t.away_hex[at])
 
 
 @hot
@@ -91,10 +126,20 @@ def may_move(s, i, quarter):
 
 @kernel
 def flight_spot(s, t, i, sub, seed, now_s):
-    """Return the spot of a traveller: airport, `IN_FLIGHT`, `ABROAD`, or -3 when not travelling."""
+    """Return the spot of a traveller, or -3 when not travelling.
+
+    An airport, `IN_FLIGHT`, `ABROAD`, or a hex of another region.
+    """
     start = np.int64(s.travel_s[i])
     if start == NEVER_S or now_s < start:
         return np.int64(-3)
+    if is_trip(t, seed, sub, start):
+        back = travel_back(t, seed, sub, start)
+        if now_s >= back:
+            return np.int64(-3)
+        if now_s < start + FLIGHT_S or now_s >= back - FLIGHT_S:
+            return np.int64(IN_FLIGHT)
+        return away_spot(s, t, i, sub, seed)
     airport = t.hex_airport[s.home[i]]
     if airport < 0:
         return np.int64(-3)

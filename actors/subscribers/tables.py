@@ -14,9 +14,10 @@ import numpy as np
 
 from actors.billing.params import BillingParams, Tariff
 from actors.channels.params import Channel
-from actors.rtm.params import NEEDS, Offer
+from actors.rtm.params import Offer
 from actors.subscribers.params import SubscriberParams
-from geo.geography import Geography
+from actors.subscribers.worth import case_tables, need_tables
+from geo.geography import Geography, own_shops
 from sim.core import quantiles, rng
 
 N_ACTIVITY = 16
@@ -27,9 +28,8 @@ MACHINE_CLASS = N_ACTIVITY
 N_COUNT = 24
 """Events of one line in one epoch, at most."""
 N_LEVELS = 250
-BUYING_KINDS = ("data_pack", "roaming_pack", "coupon", "renewal")
-ANSWER_WINDOW_H = 72
-"""Offers may be answered for three days, those bound to a place for six hours (assumption)."""
+N_AWAY = 1024
+"""Places where journeys to another region may end."""
 
 # Percent of daily events by local hour (behaviour 3.4, assumptions with the published shape).
 VOICE = (
@@ -52,10 +52,21 @@ DATA_GROUP_SHARE = (0.36, 0.20, 0.26, 0.18)
 """Share of data slices: general, video, social, messaging (assumption)."""
 DATA_GROUP_SIZE = (0.6, 2.9, 0.8, 0.12)
 """Relative size of a slice of each kind (assumption; their share-weighted mean is near 1)."""
-VISIT_SHARE = (0.609, 0.20, 0.001, 0.02, 0.10, 0.07)
+VISIT_SHARE = (0.6096, 0.20, 0.0004, 0.02, 0.10, 0.07)
 """Share of visits: content, shop, cart, rival, finance, travel (assumption)."""
+PAGES_ALPHA, PAGES_MAX = 1.9, 64
+"""Pages of a visit: a Pareto tail from 1, about one visit in 80 has ten or more (assumption)."""
+SLOW_SERVED = 0.30
+"""Data is slow where a cell serves less than this share of what is asked: 3 to 4 Mbit/s on average
+in 4G of 2019 fall under 1 Mbit/s (assumption)."""
 MACHINE_PER_DAY = (0.0, 0.2, 24.0, 5.0, 0.0)
 """Machines: voice, texts, data, location, visits a day (assumption)."""
+
+
+def visit_pages() -> np.ndarray:
+    """Return (1024,) int64 quantiles of the pages of a visit, at least 1."""
+    pages = quantiles.table(lambda p: (1 - p) ** (-1 / PAGES_ALPHA))
+    return np.clip(pages, 1, PAGES_MAX).astype(np.int64)
 
 
 def activity_factors(sigma: float) -> np.ndarray:
@@ -171,18 +182,25 @@ def _usage(params: SubscriberParams) -> dict[str, Any]:
         "call_s": np.maximum(quantiles.lognormal(use.call_median_s, use.call_sigma, high=7200), 1),
         "missed": np.uint32(round(use.missed_share * 1024)),
         "visit_kind": quantiles.cumulative(np.array(VISIT_SHARE)),
+        "visit_pages": visit_pages(),
+        "slow_q": round(SLOW_SERVED * 65_535),
+        "poor": rng.threshold(use.poor_hours),
     }
 
 
-def _days(params: SubscriberParams) -> dict[str, Any]:
+def _days(params: SubscriberParams, n_regions: int) -> dict[str, Any]:
     move, leave = params.mobility, params.leaving
+    trips = move.trips_per_1000_month if n_regions > 1 else 0.0
+    journeys = move.journeys_per_1000_month + trips
     return {
         "leisure": rng.threshold(move.leisure_per_day),
         "mall_weekday": rng.threshold(move.mall_share_weekday),
         "mall_weekend": rng.threshold(move.mall_share_weekend),
         "work_start_q": round(move.work_start_h * 4),
         "work_q": round(move.work_hours * 4),
-        "journey_day": rng.threshold(move.journeys_per_1000_month / 30_000),
+        "journey_day": rng.threshold(journeys / 30_000),
+        "trip_share": rng.threshold(trips / journeys if journeys > 0 else 0.0),
+        "trip_s": quantiles.lognormal(move.trip_days * 86_400, 0.6, high=60 * 86_400),
         "abroad_s": quantiles.lognormal(move.abroad_days * 86_400, 0.6, high=60 * 86_400),
         "ping_pong": round(move.ping_pong * 256),
         "leave_day": int(rng.threshold(leave.churn_month / 30)),
@@ -191,43 +209,6 @@ def _days(params: SubscriberParams) -> dict[str, Any]:
         "silence_s": quantiles.lognormal(leave.silence_days * 86_400, 0.5, high=200 * 86_400),
         "satisfaction_rest_q": 40_000,
         "blocked_cost_q": round(leave.blocked_cost * 65_535),
-    }
-
-
-def _needs(
-    params: SubscriberParams, offers: Sequence[Offer], vat: float, price_level: float
-) -> dict[str, Any]:
-    need = params.needs
-    price = np.zeros(len(NEEDS), np.int64)
-    margin = np.zeros(len(NEEDS), np.int64)
-    for k, name in enumerate(NEEDS):
-        packs = [
-            o.product for o in offers
-            if o.truth.category == name and o.product.kind in ("data_pack", "roaming_pack")
-            and o.product.list_price_minor > 0
-        ]  # fmt: skip
-        if packs:
-            best = min(packs, key=lambda product: product.list_price_minor)
-            price[k] = round(best.list_price_minor * price_level)
-            margin[k] = round(price[k] * (1 - vat) - best.unit_cost_minor * price_level)
-    delay = [
-        quantiles.table(lambda p, h=need.organic_delay_h[n]: -math.log1p(-p) * h * 3600)
-        for n in NEEDS
-    ]
-    return {
-        "organic_share": np.array([rng.threshold(need.organic_share[n]) for n in NEEDS], np.uint32),
-        "organic_delay_s": np.stack(delay),
-        "need_tau_s": np.array([max(need.decay_h[n] * 3600, 1) for n in NEEDS], np.int64),
-        "spontaneous": np.array(
-            [rng.threshold(need.spontaneous_per_day[n] * len(NEEDS)) for n in NEEDS], np.uint32
-        ),
-        "organic_price_minor": price,
-        "organic_margin_minor": margin,
-        # Chance that a cause wakes a need (assumptions).
-        "shop_need": rng.threshold(0.30),
-        "wake_money": rng.threshold(0.35),
-        "wake_data_80": rng.threshold(0.25),
-        "wake_data_100": rng.threshold(0.60),
     }
 
 
@@ -256,53 +237,6 @@ def _answers(params: SubscriberParams) -> dict[str, Any]:
     }
 
 
-def case_margin_minor(
-    offer: Offer, *, vat: float, credit_fee_share: float, price_level: float
-) -> int:
-    """Return what an acceptance is worth, minor units: revenue without VAT less its cost."""
-    product = offer.product
-    cost = product.unit_cost_minor
-    if product.kind == "coupon":
-        value = product.price_minor * product.partner_share - cost
-    elif product.kind == "credit":
-        value = product.credit_minor * credit_fee_share * (1 - vat) - cost
-    elif product.kind in ("gift", "care"):
-        value = -product.bonus_minor - cost
-    else:
-        value = product.price_minor * (1 - vat) - cost
-    return round(value * price_level)
-
-
-def _cases(offers: Sequence[Offer], billing: BillingParams, price_level: float) -> dict[str, Any]:
-    def column(values: Any, dtype: type) -> np.ndarray:
-        return np.array(list(values) or [0], dtype)
-
-    return {
-        "case_id": column((rng.name_id("offer:" + o.offer) for o in offers), np.uint32),
-        "case_need": column((NEEDS.index(o.truth.category) for o in offers), np.int64),
-        "case_b0_q": column((round(o.truth.b0 * 1024) for o in offers), np.int64),
-        "case_match_q": column((round(o.truth.match * 1024) for o in offers), np.int64),
-        "case_relief_q": column((round(o.truth.relief * 1024) for o in offers), np.int64),
-        "case_annoy_q": column((round(o.truth.annoy * 1024) for o in offers), np.int64),
-        "case_place": column((o.truth.place for o in offers), np.bool_),
-        "case_service": column((o.policy.service for o in offers), np.bool_),
-        "case_buys": column(
-            (o.product.kind in BUYING_KINDS
-             or (o.product.kind == "gift" and o.product.data_mb > 0) for o in offers), np.bool_
-        ),
-        "case_price_minor": column(
-            (round(o.product.price_minor * price_level) for o in offers), np.int64
-        ),
-        "case_margin_minor": column(
-            (case_margin_minor(o, vat=billing.vat, credit_fee_share=billing.credit_fee_share,
-                               price_level=price_level) for o in offers), np.int64
-        ),
-        "case_valid_ms": column(
-            ((6 if o.truth.place else ANSWER_WINDOW_H) * 3_600_000 for o in offers), np.int64
-        ),
-    }  # fmt: skip
-
-
 def _places(geo: Geography, dwell_s: Mapping[int, int], *, start_quarter: int) -> dict[str, Any]:
     shift = geo.region_tz_q.astype(np.int64) - geo.clock_tz_q
     return {
@@ -314,10 +248,22 @@ def _places(geo: Geography, dwell_s: Mapping[int, int], *, start_quarter: int) -
         "spot_cells": geo.spot_cells,
         "spot_cum": geo.spot_cum,
         "fence_kind": geo.fence_kind,
+        "fence_own_shop": own_shops(geo),
+        "hex_region": geo.hex_region,
+        **_elsewhere(geo),
         "dwell_s": np.array([dwell_s[int(k)] for k in geo.fence_kind] or [0], np.int64),
         "region_shift_q": shift,
         "start_quarter": start_quarter,
     }
+
+
+def _elsewhere(geo: Geography) -> dict[str, np.ndarray]:
+    """Return places where journeys to other regions end: a sample of hexes by residents."""
+    total = np.cumsum(geo.hex_people)
+    at = (np.arange(N_AWAY) * 2 + 1) * total[-1] // (2 * N_AWAY)
+    # Hexes lie in the order of space: mixed up, so that neighbours in the sample are far apart.
+    places = np.searchsorted(total, at, side="right")[np.argsort(np.arange(N_AWAY) * 617 % N_AWAY)]
+    return {"away_hex": places.astype(np.int32), "away_region": geo.hex_region[places]}
 
 
 def compile_tables(
@@ -345,11 +291,11 @@ def compile_tables(
         **_places(geo, dwell_s, start_quarter=start_quarter),
         **_levels(params),
         **_usage(params),
-        **_days(params),
-        **_needs(params, offers, billing.vat, price_level),
+        **_days(params, len(np.unique(geo.hex_region))),
+        **need_tables(params, offers, billing.vat, price_level),
         **_money(params, tariffs, price_level),
         **_answers(params),
-        **_cases(offers, billing, price_level),
+        **case_tables(offers, billing, price_level),
         "channel_attention_q": np.array([round(c.attention * 1024) for c in channels] or [0]),
         "channel_speed_q": np.maximum(speed, 1),
         "channel_annoy_q": np.array([round(c.annoy * 1024) for c in channels] or [0]),
@@ -371,6 +317,10 @@ class SubscriberTables(NamedTuple):
     spot_cells: np.ndarray
     spot_cum: np.ndarray
     fence_kind: np.ndarray
+    fence_own_shop: np.ndarray
+    hex_region: np.ndarray
+    away_hex: np.ndarray
+    away_region: np.ndarray
     dwell_s: np.ndarray
     region_shift_q: np.ndarray
     start_quarter: int
@@ -385,12 +335,17 @@ class SubscriberTables(NamedTuple):
     call_s: np.ndarray
     missed: np.uint32
     visit_kind: np.ndarray
+    visit_pages: np.ndarray
+    slow_q: int
+    poor: np.uint32
     leisure: np.uint32
     mall_weekday: np.uint32
     mall_weekend: np.uint32
     work_start_q: int
     work_q: int
     journey_day: np.uint32
+    trip_share: np.uint32
+    trip_s: np.ndarray
     abroad_s: np.ndarray
     ping_pong: int
     leave_day: int
@@ -403,12 +358,12 @@ class SubscriberTables(NamedTuple):
     organic_delay_s: np.ndarray
     need_tau_s: np.ndarray
     spontaneous: np.ndarray
+    organic_sold: np.ndarray
     organic_price_minor: np.ndarray
     organic_margin_minor: np.ndarray
-    shop_need: np.uint32
-    wake_money: np.uint32
-    wake_data_80: np.uint32
-    wake_data_100: np.uint32
+    cause_wakes: np.ndarray
+    cause_need: np.ndarray
+    cause_id: np.ndarray
     month_minor: np.ndarray
     recharge_minor: np.ndarray
     recharge_step_minor: int
@@ -439,6 +394,7 @@ class SubscriberTables(NamedTuple):
     case_place: np.ndarray
     case_service: np.ndarray
     case_buys: np.ndarray
+    case_topup_minor: np.ndarray
     case_price_minor: np.ndarray
     case_margin_minor: np.ndarray
     case_valid_ms: np.ndarray

@@ -1,19 +1,27 @@
 """Needs: how they are born, fade, and are served without any contact.
 
-It owns the need slots of a line and the draws that say what would have happened.  It must not
-know offers or the engine.
+It owns the need slots of a line, what wakes a need, and the draws that say what would have
+happened.  It must not know offers or the engine.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from actors.subscribers.params import CAUSES
 from actors.subscribers.state import LONG_AGO_S, N_NEED_SLOTS, NEVER_S
 from sim.core.kernel import kernel
 from sim.core.quantiles import quantile
 from sim.core.rng import draw_cause, stream
 
 S_ORGANIC = stream("a need served by own doing")
+S_WAKE = stream("a cause wakes a need")
+(
+    BY_ALLOWANCE_80, BY_ALLOWANCE_100, BY_ALLOWANCE_ENDS, BY_MONEY_LOW, BY_FEE_SHORT, BY_TOPUP,
+    BY_BILL, BY_CONTRACT_ENDS, BY_MALL, BY_OWN_SHOP, BY_CART, BY_RIVAL, BY_CATEGORY, BY_LANDED,
+    BY_ABROAD, BY_ELSEWHERE, BY_SLOW, BY_REFUSED, BY_RETURN,
+) = range(len(CAUSES))  # fmt: skip
+"""Rows of `CAUSES`, in its order."""
 FREE = 255
 LIFETIMES = 5
 """A need is forgotten after so many time constants."""
@@ -73,6 +81,16 @@ def bear_need(s, t, seed, i, sub, kind, born_s, c):
     at = organic_s(t, seed, sub, kind, born_s)
     if at < s.due_s[i]:
         s.due_s[i] = at
+
+
+@kernel
+def wake(s, t, seed, i, sub, cause, at_s, c):
+    """Let a cause wake its need, or not, at a moment."""
+    if t.cause_wakes[cause] == 0:
+        return
+    a, _, _, _ = draw_cause(seed, S_WAKE, sub, t.cause_id[cause], at_s, 0)
+    if a < t.cause_wakes[cause]:
+        bear_need(s, t, seed, i, sub, t.cause_need[cause], at_s, c)
 
 
 @kernel

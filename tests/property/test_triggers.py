@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actors import messages as m
-from actors.rtm.dispatch import Rule, make_dispatch, options_table
+from actors.rtm.dispatch import Rule, listening, make_all, options_table
 from actors.rtm.state import HIT
 from actors.rtm.triggers import SIGNALS, Row, registry
 from sim.core.columns import Columns
@@ -31,8 +31,9 @@ def random_rows() -> Row:
 
     before_kb = draw.integers(0, 900_000, N)
     return Row(
-        ts_s=draw.integers(0, 86_400, N), kind=draw.integers(0, len(m.ACTIVITY_KINDS), N),
-        code=draw.integers(0, 11, N), ref=draw.integers(0, 6, N), units=pick(0, 1, 999, 1000, 1001),
+        ts_s=draw.integers(0, 86_400, N), kind=draw.integers(0, len(m.ACCOUNT_KINDS), N),
+        code=draw.integers(0, 11, N), ref=draw.integers(0, 6, N),
+        units=pick(0, 1, 9, 10, 11, 39, 40, 41, 70, 71, 999, 1000, 1001),
         charged_minor=draw.integers(-500, 500, N),
         balance_before_minor=about(1000, 3) * pick(1, 1, 1, 0),
         balance_after_minor=about(1000, 3) * pick(1, 1, -1, 0),
@@ -42,13 +43,20 @@ def random_rows() -> Row:
         norm_mb=pick(0, 1, 100, 160, 200, 300), fence=draw.integers(-1, 20, N),
         fence_kind=draw.integers(-1, 3, N), landed=draw.integers(0, 2, N),
         failures=draw.integers(0, 7, N),
-        failures_s=draw.integers(0, 7_200, N), value=np.arange(N),
+        failures_s=draw.integers(0, 7_200, N), value=np.arange(N), slow=draw.integers(0, 7, N),
+        away=draw.integers(0, 2, N), elsewhere=draw.integers(0, 2, N),
+        game=draw.integers(0, 2, N), own_shop=draw.integers(0, 2, N),
+        tenure_days=pick(0, 89, 90, 91, 609, 610, 611, 729, 730, 731, 1339, 1340),
+        device=draw.integers(0, 4, N),
     )  # fmt: skip
 
 
 OPTIONS: dict[str, dict[str, int]] = {
-    "allowance_used": {"percent": 80}, "cart_visit": {"kind": 2},
-    "low_balance": {"floor_minor": 1000},
+    "allowance_expiring": {"left_percent_min": 40, "left_percent_max": 70},
+    "allowance_used": {"percent": 80}, "call_reason": {"first": 2, "last": 4, "unhappy": 1},
+    "cart_visit": {"kind": 2}, "contract_end": {"tenure_days_min": 90},
+    "fee_will_fail": {"missing_minor": 1000}, "low_balance": {"floor_minor": 1000},
+    "roaming_charge": {"charged_minor": 100},
     "return_after_silence": {"days": 30}, "service_failures": {"count": 3},
     "topup_start": {"below_minor": 1000}, "usage_trend": {"factor_percent": 250, "mb_min": 400},
 }  # fmt: skip
@@ -66,11 +74,15 @@ def rules() -> list[Rule]:
 
 @pytest.fixture(scope="module")
 def hits() -> dict[str, np.ndarray]:
-    """Give the rows on which each trigger fired in the chain of all, compiled once."""
+    """Give the rows on which each trigger fired in the chains of all signals, compiled once."""
     chain = rules()
-    dispatch = make_dispatch(chain)
+    asked = make_all(chain)
+    (
+        ask_usage, ask_account, ask_dwell, ask_first, ask_failure, ask_recharge, ask_visit,
+        ask_attach, ask_roaming, ask_slow, ask_call,
+    ) = (asked[f"ask_{signal}"] for signal in SIGNALS)  # fmt: skip
 
-    def ask_all(rows: Any, options: Any, n_signals: int, out: Any) -> int:
+    def ask_all(rows: Any, o: Any, out: Any) -> int:
         n = 0
         for k in range(rows.ts_s.shape[0]):
             row = Row(
@@ -79,14 +91,25 @@ def hits() -> dict[str, np.ndarray]:
                 rows.result[k], rows.used_before[k], rows.used_after[k], rows.silent_days[k],
                 rows.today_before_kb[k], rows.today_after_kb[k], rows.norm_mb[k], rows.fence[k],
                 rows.fence_kind[k], rows.landed[k], rows.failures[k], rows.failures_s[k],
-                rows.value[k],
+                rows.value[k], rows.slow[k], rows.away[k], rows.elsewhere[k], rows.game[k],
+                rows.own_shop[k], rows.tenure_days[k], rows.device[k],
             )  # fmt: skip
-            for signal in range(n_signals):
-                n = dispatch(signal, row, signal, k, options, out, n)
+            # The line of a hit is here the signal on which it was asked.
+            n = ask_usage(row, 0, k, o, out, n)
+            n = ask_account(row, 1, k, o, out, n)
+            n = ask_dwell(row, 2, k, o, out, n)
+            n = ask_first(row, 3, k, o, out, n)
+            n = ask_failure(row, 4, k, o, out, n)
+            n = ask_recharge(row, 5, k, o, out, n)
+            n = ask_visit(row, 6, k, o, out, n)
+            n = ask_attach(row, 7, k, o, out, n)
+            n = ask_roaming(row, 8, k, o, out, n)
+            n = ask_slow(row, 9, k, o, out, n)
+            n = ask_call(row, 10, k, o, out, n)
         return n
 
     out = Columns(HIT, N * len(chain))
-    n = kernel(ask_all, cache=False)(random_rows(), options_table(chain), len(SIGNALS), out.view)
+    n = kernel(ask_all, cache=False)(random_rows(), options_table(chain), out.view)
     table = {name: a[:n] for name, a in out.arrays.items()}
     for index, rule in enumerate(chain):
         mine = table["trigger"] == index
@@ -110,6 +133,15 @@ def test_a_trigger_fires_on_the_rows_that_its_expression_marks(name: str, hits: 
     assert mask.shape == (N,) and mask.dtype == np.bool_
     assert N / 1000 <= mask.sum() < N
     assert np.array_equal(hits[name], np.flatnonzero(mask))
+
+
+def test_a_rule_is_asked_on_its_signal_and_on_no_other() -> None:
+    """The rules of all signals, taken together, are every rule once."""
+    chain = rules()
+    asked = [index for signal in range(len(SIGNALS)) for index in listening(chain, signal)]
+    assert sorted(asked) == list(range(len(chain)))
+    for signal in range(len(SIGNALS)):
+        assert all(chain[index].trigger.signal == signal for index in listening(chain, signal))
 
 
 def test_every_trigger_asks_for_a_signal_that_exists() -> None:

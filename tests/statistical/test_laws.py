@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from actors import messages as m
+from actors.rtm.params import NEEDS as CATEGORIES
 from scenarios import load
 from tests.factories import MYOPIC, SLACK, Run, run_world, same_rows, tiny_world
 
@@ -130,8 +131,7 @@ LATENT = {
     "subscribers.answers.fatigue_per_contact": 3,
     "subscribers.answers.delay_median_min": 500,
 }
-STILL = {f"subscribers.needs.organic_share.{name}": 0 for name in
-         ("data", "roaming", "shopping", "money", "loyalty", "device")}  # fmt: skip
+STILL = {f"subscribers.needs.organic_share.{name}": 0 for name in CATEGORIES}
 NEEDS = {f"subscribers.needs.decay_h.{name}": 3 for name in ("data", "shopping", "money")} | {
     f"subscribers.needs.spontaneous_per_day.{name}": 0.15 for name in ("data", "money", "device")
 }

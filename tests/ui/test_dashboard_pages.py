@@ -147,7 +147,7 @@ def test_use_cases_have_uplift_truth_and_a_funnel_of_their_own(finished: Path) -
     app = opened(finished, USE_CASES)
     table = app.dataframe[0].value
     assert {"uplift", "low", "high", "in truth", "treated n", "withheld n"} <= set(table.columns)
-    assert len(table) == 8
+    assert len(table) == 22
     app.selectbox(key="cases-funnel-of").set_value("mall_coupon").run()
     assert not app.exception
     assert charts(app) == 4

@@ -107,7 +107,8 @@ def test_money_is_whole_and_margin_is_revenue_less_cost(day):
 
     walk({k: v for k, v in day.items() if k != "red_flags"})
     for case in day["use_cases"].values():
-        assert case["margin_minor"] == case["revenue_minor"] - case["cost_minor"]
+        earned = case["revenue_minor"] + case["saved_minor"]
+        assert case["margin_minor"] == earned - case["cost_minor"]
     charging = day["charging"]
     gross = sum(charging[k] for k in ("usage_minor", "fees_minor", "purchases_minor",
                                       "credit_fee_minor"))  # fmt: skip

@@ -56,10 +56,10 @@ def test_every_shipped_file_is_right():
 
 
 def test_the_catalogue_has_what_the_scenarios_promise():
-    """Seven tariffs, 21 channels, eight offers, one quest; sorted; shares as their notes say."""
+    """Seven tariffs, 21 channels, 22 offers, one quest; sorted; shares as their notes say."""
     catalogue = load("city_day").catalogue
     assert [len(catalogue.of(k)) for k in ("tariffs", "channels", "offers", "quests")] == [
-        7, 21, 8, 1,
+        7, 21, 22, 1,
     ]  # fmt: skip
     assert list(catalogue.offers) == sorted(catalogue.offers)
     people = [t for t in catalogue.tariffs.values() if t.segment != "m2m"]
@@ -280,10 +280,10 @@ def test_an_entry_can_be_patched_and_defined_in_the_scenario(tmp_path: Path):
 
 
 def test_mappings_by_need_keep_their_other_defaults(tmp_path: Path):
-    """One organic share is given; the five others stay."""
+    """One organic share is given; the seven others stay."""
     text = MINIMAL + "subscribers: {needs: {organic_share: {data: 0.5}}}\n"
     shares = load(write(tmp_path, text)).model.subscribers.needs.organic_share
-    assert len(shares) == 6 and shares["data"] == 0.5 and shares["money"] == 0.05
+    assert len(shares) == 8 and shares["data"] == 0.5 and shares["money"] == 0.05
 
 
 @pytest.mark.fault("G10")

@@ -16,14 +16,25 @@ from sim.core.kernel import hot
 from sim.core.params import Params
 from sim.core.registry import Registry
 
-SIGNALS = ("usage", "account", "dwell", "first", "failure", "recharge", "visit", "call")
+Signal = Literal[
+    "usage", "account", "dwell", "first", "failure", "recharge", "visit", "attach", "roaming",
+    "slow", "call",
+]  # fmt: skip
+SIGNALS: tuple[Signal, ...] = (
+    "usage", "account", "dwell", "first", "failure", "recharge", "visit", "attach", "roaming",
+    "slow", "call",
+)  # fmt: skip
 """Kinds of rows that a trigger may listen to.
 
-usage: a rated use; account: what happened to the account; dwell: a believed stay reached its dwell
-time; first: the first event after at least one silent day; failure: a refused use; recharge: a
-top-up was begun; visit: a page or app was opened; call: a call to the contact centre has ended.
+usage: a rated use; account: what happened to the account, or will on a date; dwell: a believed stay
+reached its dwell time; first: the first event after at least one silent day; failure: a refused
+use; recharge: a top-up was begun; visit: a page or app was opened; attach: the phone came up in
+another network or region, or came home; roaming: the first charged use of a stay abroad; slow: data
+was slow; call: a call to the contact centre has ended.
 """
-USAGE, ACCOUNT, DWELL, FIRST, FAILURE, RECHARGE, VISIT, CALL = range(8)
+(
+    USAGE, ACCOUNT, DWELL, FIRST, FAILURE, RECHARGE, VISIT, ATTACH, ROAMING, SLOW, CALL,
+) = range(len(SIGNALS))  # fmt: skip
 MAX_OPTIONS = 4
 
 
@@ -33,7 +44,8 @@ class Row(NamedTuple):
     Attributes
     ----------
     ts_s : moment, s
-    kind, code, ref, units : as in `Activity` or `AccountEvent`
+    kind, code, ref, units : as in `Activity`; of an `AccountEvent` its kind, and its value as
+        `units`; of a call its result as `kind`, its reason as `code`, its wait, ms, as `units`
     charged_minor, balance_before_minor, balance_after_minor : money, minor units
     result : one of `RESULTS`
     used_before, used_after : used share of the plan's data, percent; 255 none
@@ -44,6 +56,12 @@ class Row(NamedTuple):
     landed : 1 where the visit began with the first event after being abroad
     failures, failures_s : failed uses in the window, and its age, s
     value : what the trigger reports
+    slow : slow data in the same window
+    away : dwell and attach: 1 where the phone came from abroad or out of a silent day
+    elsewhere : attach: 1 where the cell lies outside the line's own region
+    game : dwell: 1 where the line is in a game that is not finished
+    own_shop : dwell: 1 where the place is, or holds, a shop of ours
+    tenure_days, device : dwell, attach, account: time with us, days; one of `DEVICES`
 
     Of a call, `kind` is one of `CALL_RESULTS`, `code` of `CALL_REASONS`, `ref` the tries before,
     `units` the wait in ms, `failures` the calls remembered, this one included, and `failures_s` the
@@ -71,6 +89,13 @@ class Row(NamedTuple):
     failures: Any
     failures_s: Any
     value: Any
+    slow: Any = 0
+    away: Any = 0
+    elsewhere: Any = 0
+    game: Any = 0
+    own_shop: Any = 0
+    tenure_days: Any = 0
+    device: Any = 0
 
 
 @dataclass(frozen=True)
@@ -106,7 +131,7 @@ _registry: Registry[Trigger] = Registry("trigger")
 def trigger(
     name: str,
     *,
-    on: Literal["usage", "account", "dwell", "first", "failure", "recharge", "visit", "call"],
+    on: Signal,
     params: type[Params],
 ) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
     """Register an expression `fires(row, p)` under a name."""

@@ -11,7 +11,7 @@ from sim.core.params import Params
 class ServiceFailures(Params):
     """Options of `service_failures`; the engine's window is one hour."""
 
-    count: int = Field(default=3, ge=1, le=100, description="failed uses within an hour")
+    count: int = Field(default=3, ge=1, le=15, description="failed uses within an hour")
 
 
 @trigger("service_failures", on="failure", params=ServiceFailures)
