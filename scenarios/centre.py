@@ -49,7 +49,10 @@ def heard(scenario: Any, channels: Sequence[Channel]) -> np.ndarray:
 def calling(scenario: Any) -> CallingTables | None:
     """Return who calls, or None where nobody can."""
     centre = scenario.contact_centre
-    return compile_calling(centre.causes, seed=scenario.seed) if centre.enabled else None
+    if not centre.enabled:
+        return None
+    effects = scenario.subscribers.answers.effects
+    return compile_calling(centre.causes, seed=scenario.seed, effects=effects)
 
 
 def after_calls(scenario: Any, channels: Sequence[Channel]) -> AfterCallTables | None:

@@ -27,6 +27,7 @@ Rows = dict[str, np.ndarray]
 TINY = {"population.donor_days": 0, "population.donors": 500, "record.sample": 1.0}
 
 MYOPIC = {
+    "contact_centre.enabled": False,
     "rtm.cap.contacts": 15,
     "rtm.cap.per_days": 1,
     "rtm.quiet.from_h": 0,

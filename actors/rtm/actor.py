@@ -327,9 +327,7 @@ class RtmActor:
             log.view,
             self._counters,
         )
-        count_breaches(
-            self.profile.view, view, self.world.tables, intents.view, 0, n_intents, self._counters
-        )
+        count_breaches(self.profile.view, view, tables, intents.view, 0, n_intents, self._counters)
         self._keep("Intent", {name: a[:n_intents] for name, a in intents.arrays.items()})
         self._keep("Decision", log.arrays)
 

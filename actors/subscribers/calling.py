@@ -48,8 +48,13 @@ class CallingTables(NamedTuple):
     delay_ms: np.ndarray
 
 
-def compile_calling(causes: CallCauses, *, seed: int) -> CallingTables:
-    """Return the tables of a run."""
+def compile_calling(causes: CallCauses, *, seed: int, effects: float = 1.0) -> CallingTables:
+    """Return the tables of a run.
+
+    Parameters
+    ----------
+    effects : scale of every effect of a contact: without effects no message makes anybody call
+    """
     bill = np.zeros(len(m.ACCOUNT_KINDS), np.uint32)
     bill[m.SUSPENDED] = rng.threshold(causes.suspended)
     bill[m.FEE_FAILED] = rng.threshold(causes.fee_failed)
@@ -59,8 +64,8 @@ def compile_calling(causes: CallCauses, *, seed: int) -> CallingTables:
         seed=rng.seed64(seed),
         bill=bill,
         refused=rng.threshold(causes.refused_use),
-        confused=rng.threshold(causes.confused),
-        about_offer=rng.threshold(causes.about_offer),
+        confused=rng.threshold(min(causes.confused * effects, 1.0)),
+        about_offer=rng.threshold(min(causes.about_offer * effects, 1.0)),
         delay_ms=quantiles.lognormal(causes.delay_median_min * 60_000, causes.delay_sigma),
     )
 

@@ -54,7 +54,9 @@ def screen(share=1.0, *, named=()):
     )
     bits = [0] * len(m.CALL_REASONS)
     bits[m.BILL_SHOCK] = sum(1 << NEEDS.index(need) for need in named)
-    return Screen(tables, tuple(bits), np.full(6, 0.1), 9, rng.threshold(share), rng.seed64(5))
+    return Screen(
+        tables, tuple(bits), np.full(len(NEEDS), 0.1), 9, rng.threshold(share), rng.seed64(5)
+    )
 
 
 def test_calls_are_remembered_for_thirty_days():
