@@ -11,6 +11,7 @@ import pytest
 from actors import messages as m
 from actors.rtm.params import NEEDS as CATEGORIES
 from scenarios import load
+from scenarios.entries import shipped_names
 from tests.factories import MYOPIC, SLACK, Run, run_world, same_rows, tiny_world
 
 ACTIVITY = tuple(m.ACTIVITY.names)
@@ -162,8 +163,7 @@ def test_what_the_engine_reads_does_not_depend_on_latents(latent: Any, engine: b
 VAT = 0.20
 CASE = "unfinished_purchase"
 PACK = {"price_minor": 4000, "list_price_minor": 5000, "unit_cost_minor": 300}
-OTHERS = ("airport_roaming_pack", "low_balance_credit", "mall_coupon", "plan_limit_pack",
-          "return_gift", "service_apology", "traffic_data_pack")  # fmt: skip
+OTHERS = tuple(name for name in shipped_names("offers") if name != CASE)
 PROOF = {
     "title": "a data pack for everyone", "when": {"cart_visit": {"kind": 1}},
     "eligible": {"tenure_days_min": 0},
