@@ -15,7 +15,7 @@ import numpy as np
 from actors import messages as m
 from actors.metrics import SUBSCRIBER_METRICS
 from actors.subscribers.acts import EXTRAS
-from actors.subscribers.after_calls import AfterCallTables, judge_advice, take_outcomes
+from actors.subscribers.after_calls import AfterCallTables, hear_advice, hear_outcomes
 from actors.subscribers.answers import hear_all, heed_account, score_visits, take_due
 from actors.subscribers.calling import CallingTables, who_calls, who_complains
 from actors.subscribers.chunk import scratch
@@ -146,9 +146,10 @@ class SubscriberActor(Replaying):
         """
         self._quality = Quality(**inbox.arrays["CellQuality"])
         self._heed(inbox.rows.get("AccountEvent"))
-        self._after_calls(inbox.rows.get("CallOutcome"))
+        after, state = self.world.after_calls, self.columns.view
+        hear_outcomes(after, state, self.first, inbox.rows.get("CallOutcome"), self._counters)
         self._hear(inbox.rows.get("Delivery"), tick)
-        self._judge()
+        hear_advice(after, state, self.first, self.world.tables, self._truth, self._counters)
         self._score(inbox.rows.get("Detection"))
         self._call(inbox.rows.get("AccountEvent"), tick)
         self._come(inbox.rows.get("Placed"), tick)
@@ -307,28 +308,6 @@ class SubscriberActor(Replaying):
     def _lines(self) -> tuple[np.ndarray, np.ndarray, int]:
         """Return what tells who may call: life, flags, and the first line."""
         return self.columns["life"], self.profile["flags"], self.first
-
-    def _after_calls(self, rows: Rows | None) -> None:
-        """Let the ends of calls move those who made them."""
-        after = self.world.after_calls
-        if after is not None and rows is not None and len(rows["sub"]):
-            outcomes = m.CALL_OUTCOME.tuple_type(**rows)
-            take_outcomes(after, self.columns.view, self.first, outcomes, self._counters)
-
-    def _judge(self) -> None:
-        """Let those whom an agent has advised in this tick say what they think of it."""
-        after, tables = self.world.after_calls, self.world.tables
-        if after is None or not after.channel_heard[self._truth["channel"]].any():
-            return
-        judge_advice(
-            after,
-            self.columns.view,
-            self.first,
-            tables.case_id,
-            tables.case_match_q,
-            m.TRUTH.tuple_type(**self._truth),
-            self._counters,
-        )
 
     def _come(self, placed: Rows | None, tick: Tick) -> None:
         """Say who will come to a touch point where something lies ready."""

@@ -8,7 +8,7 @@ suggestion was chosen.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from actors import messages as m
 from actors.contact_centre.params import CallEffects, ScreenParams
 from actors.subscribers.state import LIFE_HERE, LIFE_MASK
 from sim.core import rng
+from sim.core.actor import Rows
 from sim.core.kernel import kernel
 from sim.core.rng import draw_cause, stream
 
@@ -166,3 +167,34 @@ def judge_advice(t, s, first, case_id, case_match_q, q, c):
             change = (FULL - np.int64(s.satisfaction_q[i])) * t.useful_gain_q // 1024
             move_mood(t, s, i, change)
             move_trust(t, s, i, 1)
+
+
+def hear_outcomes(
+    t: AfterCallTables | None, state: Any, first: int, rows: Rows | None, counters: Any
+) -> None:
+    """Let the ends of calls move those who made them.
+
+    Parameters
+    ----------
+    t : None: nobody can call
+    state, first : columns of the subscribers, and their first line
+    rows : `CallOutcome` rows of the partition, or None
+    """
+    if t is not None and rows is not None and len(rows["sub"]):
+        take_outcomes(t, state, first, m.CALL_OUTCOME.tuple_type(**rows), counters)
+
+
+def hear_advice(
+    t: AfterCallTables | None, state: Any, first: int, tables: Any, truth: Rows, counters: Any
+) -> None:
+    """Let those whom an agent has advised say what they think of it.
+
+    Parameters
+    ----------
+    t : None: nobody can call
+    tables : `SubscriberTables`
+    truth : `Truth` rows of the messages heard in this tick
+    """
+    if t is not None and t.channel_heard[truth["channel"]].any():
+        heard = m.TRUTH.tuple_type(**truth)
+        judge_advice(t, state, first, tables.case_id, tables.case_match_q, heard, counters)
