@@ -54,11 +54,11 @@ def _judge(p, e, s, rt, t, seed, first, n_cases, odds, best_cost, by_case):
                 continue
             u = utility_q(s, p, t, seed, i, first + i, case, FULL_NEED_Q, 0, MEDIAN_NOISE)
             k = min(max((u + 8192) // 16, 0), odds.shape[0] - 1)
-            gain = odds[k] * t.case_margin_minor[case] * t.seen_q // 65_536
-            # What people with the need do by themselves is not ours to claim.
+            # Who accepts and would have bought alone brings only the difference.
             kind = t.case_need[case]
-            own = t.organic_share[kind] >> np.uint32(22)
-            gain -= np.int64(own) * t.organic_margin_minor[kind]
+            own = np.int64(t.organic_share[kind] >> np.uint32(22))
+            more = t.case_margin_minor[case] - own * t.organic_margin_minor[kind] // 1024
+            gain = odds[k] * more * t.seen_q // 65_536
             if gain > best_cost[case] * 1024:
                 by_case[case] += 1
                 found = True

@@ -1,4 +1,4 @@
-"""The 21 initiatives in a small nation: each fires, at a rate, in three weeks of 12,000 lines."""
+"""The 21 initiatives in a small nation: each fires, at a rate, in a week of 12,000 lines."""
 
 from typing import Any
 
@@ -10,14 +10,12 @@ from scenarios.coverage import coverage
 from scenarios.world import build_world, load_geography
 from sim.core.partition import Partition
 
-LINES, DAYS = 12_000, 14.0
-
+LINES, DAYS = 12_000, 7.0
 FACTOR = 3.0
 """A believed rate that is a sensible anchor is met within this factor."""
-ANCHORED = ("B1", "B4", "B6", "B7", "B8", "R5", "T2")
-"""Initiatives whose rate follows from what people and accounts do, and not from how a workshop
-counted: B2 and B5 count each top-up and each fall, G1 and G2 each passer-by, R1 and R2 hang on the
-load of cells, T1 and R3 on shares of pages."""
+NO_ANCHOR = ("G1", "G2", "G5", "R4")
+"""Initiatives whose rate hangs on what a workshop did not count: each passer-by at a fence, the
+days on which a game is open, the causes of calls."""
 
 
 @pytest.fixture(scope="module")
@@ -27,43 +25,46 @@ def cases() -> dict[str, dict[str, Any]]:
     return run.kpis["use_cases"]
 
 
-def rates(cases: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Return fires in the audience per 1,000 lines and 30 days, by initiative (first branch)."""
-    out: dict[str, float] = {}
-    for case in cases.values():
-        if case["branch"] != "visited categories":
-            out[case["initiative"]] = case["eligible"] / LINES / DAYS * 30_000
-    return out
-
-
 def test_all_21_fire(cases: dict[str, dict[str, Any]]) -> None:
     """Every use case and every branch has hits in its audience."""
-    quiet = [name for name, case in cases.items() if not case["eligible"]]
+    quiet = {name for name, case in cases.items() if not case["eligible"]}
     assert not quiet and len(cases) == 22
 
 
 def test_rates_are_near_those_that_the_workshop_believed(cases: dict[str, dict[str, Any]]) -> None:
-    """Within a factor of three where the belief is an anchor."""
-    believed = {idea.initiative: idea.fires for idea in backlog() if idea.initiative}
-    found = rates(cases)
+    """Fires per 1,000 lines and 30 days lie within a factor of three where there is an anchor."""
+    believed = {str(idea.initiative): idea.fires for idea in backlog() if idea.initiative}
+    found = {
+        case["initiative"]: case["trigger_hits"] / LINES / DAYS * 30_000
+        for case in cases.values()
+        if case["branch"] != "visited categories"
+    }
     off = {
-        code: (found[code], believed[code])
-        for code in ANCHORED
-        if not believed[code] / FACTOR <= found[code] <= believed[code] * FACTOR
+        code: (rate, believed[code])
+        for code, rate in found.items()
+        if code not in NO_ANCHOR and not believed[code] / FACTOR <= rate <= believed[code] * FACTOR
     }
     assert not off
 
 
-def test_98_percent_of_people_have_a_relevant_offer() -> None:
-    """Suitable, and worth more than it costs and than they would do alone (S0.11, S0.16)."""
-    loaded = load("megafon_2019").with_(subscribers=LINES)
+def covered(*overrides: str) -> Any:
+    """Return the coverage of the national catalogue."""
+    loaded = load("megafon_2019", overrides=overrides).with_(subscribers=LINES)
     world = build_world(loaded, load_geography(loaded))
-    found = coverage(world, Partition(0, 0, LINES))
-    print(f"{found.share:.4f} of {found.people} people have a relevant offer")
-    assert found.share >= 0.98
+    return world, coverage(world, Partition(0, 0, LINES))
+
+
+def test_98_percent_of_people_have_a_relevant_offer() -> None:
+    """Suitable, and worth more than it costs and than they would do alone (S0.11, S0.16); with one
+    initiative for a part of the base alone, far fewer have one.
+    """
+    world, found = covered()
+    assert found.share >= 0.98, f"{found.share:.4f} of {found.people} people"
     relevant = dict(zip(world.labels["use_case"], found.by_case.tolist(), strict=True))
-    assert all(n > 0 for name, n in relevant.items() if name not in LOSERS), relevant
+    assert all(n > 0 for name, n in relevant.items() if name not in GIVEN), relevant
+    _, one = covered("catalog.initiatives=[B5]")
+    assert 0.2 < one.share < 0.7, one.share
 
 
-LOSERS = ("mall_coupon", "quest_prize", "return_gift", "rival_save", "service_apology")
-"""Given away or planted: no acceptance of them earns anything at once."""
+GIVEN = ("mall_coupon", "quest_prize", "return_gift", "rival_save", "service_apology")
+"""Given away or planted losers: no acceptance of them earns anything at once."""
