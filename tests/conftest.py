@@ -25,11 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regenerate", action="store_true", help="rewrite tests/golden/*.json")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests/bench, share out the files among workers, note the rows of faults.
 
     All that starts Ray stays in one worker and comes first, because it takes longest; the tests of
-    a file stay together, because they share worlds.
+    a file stay together, because they share worlds.  First of all hooks: the workers read the
+    groups in theirs.
     """
     for item in items:
         for mark in item.iter_markers("fault"):
