@@ -6,7 +6,7 @@ BIN := .venv/bin
 UV := .cache/uv/bin/uv
 PYTEST := $(BIN)/python -m pytest
 # Two tests at a time; those of a file, and all that start Ray, one after another.
-WORKERS := -n 2 --dist loadgroup --no-loadscope-reorder
+WORKERS := -n 2 --dist loadscope --no-loadscope-reorder
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help

@@ -25,14 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regenerate", action="store_true", help="rewrite tests/golden/*.json")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests/bench, share out the files among workers, note the rows of faults.
-
-    All that starts Ray stays in one worker and comes first, because it takes longest; the tests of
-    a file stay together, because they share worlds.  First of all hooks: the workers read the
-    groups in theirs.
-    """
+    """Mark tests/bench, put all that starts Ray first, note the rows of faults."""
     for item in items:
         for mark in item.iter_markers("fault"):
             for row in mark.args:
@@ -41,9 +35,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.user_properties.append(("fault", row))
         if ROOT / "tests" / "bench" in item.path.parents:
             item.add_marker("bench")
-        ray = item.get_closest_marker("ray")
-        item.add_marker(pytest.mark.xdist_group("ray" if ray else str(item.path)))
+        elif item.get_closest_marker("ray") and not starts_ray(item.path):
+            raise pytest.UsageError(f"{item.nodeid}: the name of a file that starts Ray says so")
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
+def starts_ray(path: Path) -> bool:
+    """Return whether the name of a file says that its tests start Ray."""
+    return "ray" in path.stem.split("_")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker whole files, whose tests share worlds, and all that starts Ray to one.
+
+    Where a test starts Ray its file has the word in its name: what schedules does not see marks.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "ray" if starts_ray(Path(file)) else file
+
+    return ByFile(config, log)
 
 
 def _fault_outcomes(reporter: Any) -> Iterator[tuple[str, bool]]:
