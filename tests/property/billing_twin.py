@@ -36,6 +36,9 @@ class Line:
     debt: int = 0
     active_day: int = 0
     life: int = m.ACTIVE
+    tenure_days: int = 0
+    dealt_s: int = 0
+    """What came before it by the clock has been dealt with."""
     told: set[str] = field(default_factory=set)
     fee_due: bool = False
 
@@ -109,7 +112,32 @@ class Twin:
             self.note(x, at_s * 1000, m.RESUMED, 0)
         self.note(x, at_s * 1000, m.FEE_PAID, fee)
 
+    def look_ahead(self, x: Line, until_s: int) -> None:
+        """Say, some hours before a period ends, what is left in it and missing for the next fee."""
+        notice_s = round(self.p.notice_h * 3600)
+        at_s = x.cycle_s - notice_s
+        told = x.dealt_s <= at_s <= until_s and x.tariff.period_days * 86_400 > notice_s
+        if not told or x.life != m.ACTIVE or x.fee_due:
+            return
+        if x.tariff.data_mb:
+            self.note(x, at_s * 1000, m.ALLOWANCE_ENDS, 100 - self.share(x))
+        missing = x.tariff.fee_minor - x.balance
+        if x.tariff.prepaid and missing > 0:
+            self.note(x, at_s * 1000, m.FEE_SHORT, missing)
+
     def pass_time(self, x: Line, until_s: int, day: int) -> None:
+        """Let what is due by the clock happen up to a moment, and tell of the end of a contract."""
+        self.look_ahead(x, until_s)
+        began_s = x.cycle_s
+        self.end(x, until_s, day)
+        x.dealt_s = until_s + 1
+        n = self.p.contract_periods
+        if x.cycle_s == began_s or n == 0 or x.tariff.prepaid:
+            return
+        if (x.tenure_days + day) // x.tariff.period_days % n == n - 1:
+            self.note(x, began_s * 1000, m.CONTRACT_ENDS, x.tariff.period_days)
+
+    def end(self, x: Line, until_s: int, day: int) -> None:
         """Let packs, bonus and periods end up to a moment."""
         if x.pack_s <= until_s:
             if x.pack_kb:

@@ -60,6 +60,7 @@ params = st.builds(
     low_balance_minor=st.sampled_from([0, 5_000]), bonus_days=st.integers(1, 3),
     bonus_share=st.sampled_from([0.0, 0.3, 0.5, 1.0]), credit_fee_share=st.sampled_from([0.0, 0.1]),
     inactive_days=st.integers(7, 9), grace_days=st.integers(0, 2),
+    notice_h=st.sampled_from([0, 1, 24, 48, 48]), contract_periods=st.sampled_from([0, 1, 3, 24]),
 )  # fmt: skip
 
 
@@ -67,7 +68,7 @@ params = st.builds(
 def lines(draw: Any, sub: int, tariff: Tariff) -> Line:
     """Draw the start of a line; what it holds fits its tariff."""
     life = draw(st.sampled_from([m.ACTIVE] * 6 + [m.SUSPENDED_LINE, m.CHURNED_LINE, m.RESERVED]))
-    line = Line(sub, tariff, life=life)
+    line = Line(sub, tariff, life=life, tenure_days=draw(st.integers(0, 90)))
     if life == m.RESERVED:
         return line
     line.balance = draw(st.integers(0 if tariff.prepaid else -tariff.credit_limit_minor, 80_000))
@@ -120,6 +121,7 @@ class Driver:
         tables = compile_tables(options, tariffs=plans, offers=OFFERS, price_level=1.0)
         profile, state = Columns(PROFILE, LINES), Columns(STATE, LINES)
         profile["tariff"][:] = [plans.index(line.tariff) for line in start]
+        profile["tenure_days"][:] = [line.tenure_days for line in start]
         for i, line in enumerate(start):
             for name, value in self.columns_of(line).items():
                 state[name][i] = value
