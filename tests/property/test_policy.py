@@ -347,13 +347,16 @@ def test_a_policy_that_forgets_a_rule_is_caught(
     elif change == "owns":
         tables = true._replace(case_owns=true.case_owns * 0)
 
-    def look_again(p: Any, s: Any, _: Any, *rest: Any) -> None:
+    def look_again(p: Any, s: Any, used: Any, *rest: Any) -> None:
         if change in ("black", "consent"):
             # What the engine believes was wiped out; the CRM and the opt-outs are as they were.
             flags = s.flags.copy()
             flags[:] = flags & ~np.uint8(rtm.CONSENT) if change == "consent" else flags
             s = s._replace(flags=flags)
-        count_breaches(p, s, true, *rest)
+        # Who calls is awake: for the agent's screen there are no quiet hours.
+        screen = used is not tables
+        told = true._replace(quiet_from_q=0, quiet_to_q=0) if screen else true
+        count_breaches(p, s, told, *rest)
 
     monkeypatch.setattr(role, "count_breaches", look_again)
     made = dataclasses.replace(world, rtm=dataclasses.replace(world.rtm, tables=tables))
