@@ -85,8 +85,8 @@ class SubscriberWorld:
 
 
 def pool_capacity(n_lines: int) -> int:
-    """Return how many answers a partition may hold: one for 16 lines, at least 1,024."""
-    return max(1024, n_lines // 16)
+    """Return how many answers a partition may hold: one for 40 lines, at least 1,024."""
+    return max(1024, n_lines // 40)
 
 
 class SubscriberActor(Replaying):

@@ -134,8 +134,8 @@ class Sparse:
             return
         kept = self.sorted_rows()
         need = (len(kept["key"]) + more) * 100 // LOAD_PERCENT + 1
-        # Twice what is needed, so that the next rows do not make the table anew at once.
-        self._fill(kept, max(ROOM_AT_START, 1 << int(2 * need - 1).bit_length()))
+        # A power of two, so that a table that grows is made anew only when it has doubled.
+        self._fill(kept, max(ROOM_AT_START, 1 << (need - 1).bit_length()))
 
     def keep(self, mask: np.ndarray) -> None:
         """Forget the rows outside a (room,) mask of rows."""

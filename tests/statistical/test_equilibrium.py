@@ -16,6 +16,9 @@ BAND = 0.10
 LATE = slice(23, 30)
 ALPHA = 1e-3
 
+DATED = ("quest_place",)
+"""Rules that hang on the calendar: the shipped game is open on the first day alone."""
+
 
 @pytest.fixture(scope="module")
 def hits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
@@ -42,6 +45,8 @@ def test_every_trigger_fires_on_day_1_as_on_a_late_day(hits: dict[str, np.ndarra
     assert len(hits) >= 6
     told = {}
     for name, daily in hits.items():
+        if name in DATED:
+            continue
         first, late = int(daily[0]), int(daily[LATE].sum())
         days = LATE.stop - LATE.start
         low, high = (1 - BAND) / (1 - BAND + days), (1 + BAND) / (1 + BAND + days)

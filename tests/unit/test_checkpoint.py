@@ -166,7 +166,7 @@ def test_recutting_gives_each_line_to_its_new_partition(before: int, after: int)
 
 def test_a_run_that_fills_the_memory_can_be_saved_and_restored(tmp_path: Path) -> None:
     """Partitions pass one by one: neither way holds a quarter of the state a second time."""
-    lines, n = 40_000, 20
+    lines, n = 60_000, 30
     world = tiny_world(subscribers=lines)
     runtime = make_runtime(world, partitions=n, hosts=2)
     state, before = runtime.state_bytes(), runtime.digest()
