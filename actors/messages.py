@@ -60,8 +60,9 @@ VISIT_KINDS = ("content", "shop", "cart", "rival", "finance", "travel")
 VISIT_CONTENT, VISIT_SHOP, VISIT_CART, VISIT_RIVAL, VISIT_FINANCE, VISIT_TRAVEL = 0, 1, 2, 3, 4, 5
 
 ORGANIC, OFFERED = 0, 1
-RESPONSES = ("seen", "click", "accept", "opt_out")
-SEEN, CLICK, ACCEPT, OPT_OUT = 0, 1, 2, 3
+RESPONSES = ("seen", "click", "accept", "opt_out", "check_in")
+SEEN, CLICK, ACCEPT, OPT_OUT, CHECK_IN = 0, 1, 2, 3, 4
+"""A check-in names a geofence as `ref`; all others name a use case."""
 
 # --- `Rated.result` ---------------------------------------------------------------------------
 RESULTS = ("free", "bucket", "charged", "partial", "denied", "not_rated")
@@ -88,6 +89,12 @@ RESERVED, ACTIVE, SUSPENDED_LINE, CHURNED_LINE = 0, 1, 2, 3
 
 # --- `Credit.kind` --------------------------------------------------------------------------------
 REWARD, TRUST_CREDIT, GIFT, CANCEL = 0, 1, 2, 3
+
+# --- `Claim.kind`, `Grant.kind` ------------------------------------------------------------------
+CLAIMS = ("join", "team", "reward")
+JOIN_TEAM, TEAM_STEP, ASK_REWARD = 0, 1, 2
+GRANTS = ("team", "reward", "refused")
+TEAM_DONE, GIVE_REWARD, REFUSE_REWARD = 0, 1, 2
 
 # --- `Delivery.status` ----------------------------------------------------------------------------
 STATUSES = ("delivered", "failed", "expired", "dropped")
@@ -217,7 +224,8 @@ CREDIT = Schema(
     (
         _SUB,
         _TS,
-        Field("use_case", "i2", "1", "which use case, or -1 for a quest"),
+        Field("use_case", "i2", "1", "which use case, or -1 for a quest or points turned in"),
+        Field("quest", "i2", "1", "which quest, or -1"),
         Field("kind", "u1", "code", "reward, trust credit, gift or cancel"),
         Field("amount_minor", "i8", "minor", "sum"),
     ),
@@ -300,6 +308,39 @@ REPLAYED = Schema(
     doc="tape to subscribers: rows of `REPLAYED_KINDS` that the same line had in a run of the twin",
 )
 
+CLAIM = Schema(
+    "Claim",
+    (
+        _SUB,
+        _TS,
+        Field("quest", "i2", "1", "which quest"),
+        Field("kind", "u1", "code", "one of `CLAIMS`"),
+        Field("step", "u1", "1", "which step, for progress of a team"),
+        Field("team", "i4", "1", "which team; -1 none"),
+        Field("units", "i8", "minor or by step", "money asked for, or progress of the step"),
+        Field("suspect", "u1", "flag", "1 where a check found what cannot be"),
+        Field("key", "u8", "hash", "key of the claim; breaks ties"),
+    ),
+    edge="gather",
+    doc="rtm to loyalty: what is shared by lines is asked for, a reward or progress of a team",
+)
+
+GRANT = Schema(
+    "Grant",
+    (
+        _SUB,
+        _TS,
+        Field("quest", "i2", "1", "which quest"),
+        Field("kind", "u1", "code", "one of `GRANTS`"),
+        Field("step", "u1", "1", "which step, for progress of a team"),
+        Field("units", "i8", "minor", "money granted"),
+        Field("prize_minor", "i8", "minor", "cost of the prize drawn; -1 none was"),
+        Field("suspect", "u1", "flag", "as in the claim"),
+    ),
+    edge="scatter",
+    doc="loyalty to rtm: what became of claims, in canonical order, never past a budget or stock",
+)
+
 CALL = Schema(
     "Call",
     (
@@ -331,7 +372,7 @@ CALL_OUTCOME = Schema(
 )
 
 SCHEMAS = (
-    RECORDED, REPLAYED, CALL, CALL_OUTCOME, PLACED, TOUCH,
+    RECORDED, REPLAYED, CALL, CALL_OUTCOME, PLACED, TOUCH, CLAIM, GRANT,
     ACTIVITY, RATED, ACCOUNT_EVENT, INTENT, DELIVERY, CREDIT, DETECTION, DECISION, TRUTH,
 )  # fmt: skip
 

@@ -43,6 +43,8 @@ SUBSCRIBER_METRICS = (
     Metric("advice_fits", (), "suggestions", "of these, said to fit"),
     Metric("advice_taken", (), "suggestions", "of these, the answer will be yes"),
     Metric("advice_relevance_q", (), "1/1024", "need times match, summed over suggestions"),
+    Metric("quest_outings", ("quest",), "outings", "outings to malls made for a quest"),
+    Metric("check_ins", (), "check-ins", "check-ins of people who are not there"),
     Metric("left", (), "lines", "lines that left for a rival (latent)"),
     Metric("fell_silent", (), "lines", "lines that began a long silence (latent)"),
     Metric("active_lines", ("hour_of_day",), "line-epochs", "epochs with at least one event"),
@@ -80,7 +82,9 @@ BILLING_METRICS = (
     Metric("purchases_organic", (), "purchases", "paid purchases without an offer"),
     Metric("purchases_failed", (), "purchases", "not enough money"),
     Metric("reward_minor", ("use_case",), "minor", "gifts and rewards of a use case"),
-    Metric("quest_reward_minor", (), "minor", "rewards of quests"),
+    Metric("quest_reward_minor", ("quest",), "minor", "rewards of quests, booked"),
+    Metric("quest_cancelled_minor", ("quest",), "minor", "of these, what was left and taken back"),
+    Metric("points_reward_minor", (), "minor", "bonus for points turned in, booked"),
     Metric("lifecycle", ("lifecycle",), "lines", "lines that came into a state"),
 )
 
@@ -116,6 +120,16 @@ RTM_METRICS = (
     Metric("quests_lapsed", ("quest",), "lines", "quests that ended unfinished"),
     Metric("rewards_cancelled", ("quest",), "rewards", "rewards taken back"),
     Metric("points", ("quest",), "points", "loyalty points given"),
+    Metric("badges", ("quest",), "badges", "marks of completion given"),
+    Metric("points_redeemed", (), "points", "points turned in"),
+    Metric("points_expired", (), "points", "points whose life was over"),
+    Metric("points_cancelled", (), "points", "points taken back"),
+    Metric("tier_steps", (), "steps", "steps up in the loyalty programme"),
+    Metric("claims_made", ("quest",), "claims", "rewards asked for"),
+    Metric("grants_taken", (), "grants", "answers to claims and steps of teams that arrived"),
+    Metric("rewards_suspect", ("quest",), "rewards", "rewards taken back by a check of places"),
+    Metric("quest_suspects", (), "lines", "players found in two places at a time"),
+    Metric("deeds_refused", ("quest",), "deeds", "deeds beyond what counts on one day"),
     Metric("fence_believed_enters", ("fence",), "visits", "believed entries"),
     Metric("fence_believed_exits", ("fence",), "visits", "believed exits"),
     Metric("latency_decision_ms", (), "ms", "rule satisfied until decided", histogram=True),
@@ -157,6 +171,18 @@ CELL_METRICS = (
     Metric("prb_util_q", (), "1/1000", "utilisation of cells", histogram=True),
 )
 
+LOYALTY_METRICS = (
+    Metric("claims_granted", ("quest",), "claims", "rewards granted"),
+    Metric("claims_refused", ("quest",), "claims", "rewards refused: no budget or stock left"),
+    Metric("granted_minor", ("quest",), "minor", "money of rewards granted"),
+    Metric("prizes_drawn", ("quest",), "prizes", "prizes drawn"),
+    Metric("prizes_gone", ("quest",), "prizes", "prizes drawn of which none was left"),
+    Metric("prizes_minor", ("quest",), "minor", "cost of prizes drawn"),
+    Metric("team_steps", ("quest",), "steps", "steps that teams have done"),
+    Metric("grants_made", (), "grants", "answers to claims, and steps of teams to members"),
+    Metric("limit_breaches", (), "minor or pieces", "past a budget or stock: must be 0"),
+)
+
 CONTACT_CENTRE_METRICS = (
     Metric("centre_caused", ("call_reason",), "calls", "calls that lines have made"),
     Metric("centre_calls", ("centre", "call_reason"), "calls", "calls that came, retries too"),
@@ -176,7 +202,7 @@ CONTACT_CENTRE_METRICS = (
 
 ALL_METRICS = (
     *SUBSCRIBER_METRICS, *BILLING_METRICS, *RTM_METRICS, *CHANNEL_METRICS, *CELL_METRICS,
-    *CONTACT_CENTRE_METRICS,
+    *CONTACT_CENTRE_METRICS, *LOYALTY_METRICS,
 )  # fmt: skip
 
 BUCKETS = ("data", "pack", "voice", "sms")

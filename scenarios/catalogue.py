@@ -14,7 +14,8 @@ from typing import Any
 
 from actors.billing.params import Tariff
 from actors.channels.params import Channel
-from actors.rtm.params import Offer, Quest
+from actors.loyalty.params import Quest
+from actors.rtm.params import Offer
 from scenarios.entries import (
     CATALOG_DIR,
     ENTRY_CHECKS,

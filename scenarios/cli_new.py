@@ -177,8 +177,7 @@ def draft_entry(kind: str, name: str, folder: Path | None) -> Draft:
             "test_entry.py",
             up=up,
             below=below,
-            # The engine follows one quest; of everything else there may be many.
-            selected=name if kind == "quest" else "*",
+            selected="*",
             **words,
         ),
     }

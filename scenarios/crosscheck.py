@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import get_args
 
 from actors.channels.params import Channel
+from actors.loyalty.params import QUESTS_MAX
 from actors.rtm.params import NEEDS
 from scenarios.api import GEO_DATA_DIR, shipped_geographies
 from scenarios.catalogue import Catalogue, Selection
@@ -330,16 +331,16 @@ def _near(context: Context, path: Loc, entry: TimelineEntry) -> list[Problem]:
 
 
 @needs("catalog")
-def one_quest_at_a_time(context: Context) -> list[Problem]:
-    """The engine follows one quest in this version."""
+def not_too_many_quests(context: Context) -> list[Problem]:
+    """Each deed of a player is looked at for every quest: there is a limit."""
     quests = sorted(context.catalogue.quests)
-    if len(quests) < 2:
+    if len(quests) <= QUESTS_MAX:
         return []
     return [
         context.problem(
             ("catalog", "quests"),
-            f"more than one quest: {', '.join(quests)}",
-            expected="one, because the engine keeps one progress for a line",
+            f"{len(quests)} quests",
+            expected=f"at most {QUESTS_MAX} in a scenario",
         )
     ]
 

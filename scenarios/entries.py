@@ -15,7 +15,8 @@ from typing import Any
 
 from actors.billing.params import Tariff
 from actors.channels.params import Channel
-from actors.rtm.params import Offer, Quest
+from actors.loyalty.params import Quest
+from actors.rtm.params import Offer
 from scenarios.validation import look, problem_at, validate
 from scenarios.yaml12 import Node
 from sim.core.errors import Problem, nearest
@@ -233,12 +234,12 @@ def quests_can_be_done(nodes: Entries, models: Models) -> list[Problem]:
             )
         seen = set()
         for i, step in enumerate(quest.steps):
-            what = (step.do, step.kind if step.do == "enter_geofence" else "")
+            place = step.kind if step.do.endswith("geofence") else ""
+            what = (step.do, place, step.category, step.caused, step.days_in_row > 1)
             if what in seen:
-                place = _at(node, "steps", i)
                 found.append(
                     problem_at(
-                        place,
+                        _at(node, "steps", i),
                         ("steps", i),
                         "the same step stands twice",
                         found=step.do,

@@ -102,6 +102,7 @@ def _tell(
     with open_run(path) as run:
         tables = {table: _rows(run, table, sub) for table in (
             "activity", "account_events", "decisions", "contacts", "calls", "recorded", "replayed",
+            "grants",
         )}  # fmt: skip
         quality = _quality(run)
         replay = run.manifest.get("replay")
@@ -197,6 +198,7 @@ def live_alone(
     host = Host(world.plan, [Partition(0, sub, sub + 1)], world.build)
     timeline = Timeline(timeline_entries(world, world.scenario))
     kept: dict[str, list[dict[str, np.ndarray]]] = {}
+    grant_codes = {"quest": world.labels["quest"], "kind": m.GRANTS}
     for index in range(world.clock.n_ticks):
         tick = make_tick(
             index,
@@ -208,6 +210,7 @@ def live_alone(
         arrays = {"CellQuality": broadcast(world.plan.n_cells, quality.get(index - 1))}
         arrived = _arrived(m.DELIVERY, tables["contacts"], index, _codes(world))
         arrived |= _arrived(m.CALL_OUTCOME, tables["calls"], index, _codes(world))
+        arrived |= _arrived(m.GRANT, tables["grants"], index, grant_codes)
         arrived |= _arrived(m.RECORDED, tables["recorded"], index, {})
         arrived |= _arrived(m.REPLAYED, tables["replayed"], index, {})
         result = host.tick(tick, arrived, arrays, commands, None)

@@ -14,19 +14,25 @@ from actors import messages as m
 from actors.cells.actor import CellActor
 from actors.channels.actor import ChannelActor
 from actors.contact_centre.actor import ContactCentreActor
+from actors.loyalty.actor import LoyaltyActor
 from sim.core.columns import empty_rows
 from sim.runtime.globals import Command, GlobalResult
 
 
 class TwinGlobals:
-    """The global roles of the twin: cells, channels and the contact centre."""
+    """The global roles of the twin: cells, channels, the contact centre and loyalty."""
 
     def __init__(
-        self, cells: CellActor, channels: ChannelActor, centre: ContactCentreActor
+        self,
+        cells: CellActor,
+        channels: ChannelActor,
+        centre: ContactCentreActor,
+        loyalty: LoyaltyActor,
     ) -> None:
         self.cells = cells
         self.channels = channels
         self.centre = centre
+        self.loyalty = loyalty
 
     def arrays(self) -> dict[str, Any]:
         """Return what cells offer now."""
@@ -41,6 +47,7 @@ class TwinGlobals:
             tick, gathered["Intent"], commands, gathered.get("Touch")
         )
         outcomes = self.centre.on_tick(tick, gathered.get("Call", empty_rows(m.CALL)), commands)
+        grants = self.loyalty.on_tick(tick, gathered.get("Claim", empty_rows(m.CLAIM)))
         tables = {"quality": self.cells.quality_rows()}
         if hour is not None:
             tables["cells"] = hour
@@ -49,9 +56,15 @@ class TwinGlobals:
                 "Delivery": deliveries,
                 "Placed": self.channels.placed,
                 "CallOutcome": outcomes,
+                "Grant": grants,
             },
             self.arrays(),
-            {**self.cells.tally(), **self.channels.tally(), **self.centre.tally()},
+            {
+                **self.cells.tally(),
+                **self.channels.tally(),
+                **self.centre.tally(),
+                **self.loyalty.tally(),
+            },
             self.ledger(),
             tables,
         )
@@ -66,6 +79,7 @@ class TwinGlobals:
             "Cells": self.cells.digest(),
             "Channels": self.channels.digest(),
             "ContactCentre": self.centre.digest(),
+            "Loyalty": self.loyalty.digest(),
         }
 
     def snapshot(self) -> dict[str, Any]:
@@ -74,6 +88,7 @@ class TwinGlobals:
             "cells": self.cells.snapshot(),
             "channels": self.channels.snapshot(),
             "contact_centre": self.centre.snapshot(),
+            "loyalty": self.loyalty.snapshot(),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -81,3 +96,4 @@ class TwinGlobals:
         self.cells.restore(saved["cells"])
         self.channels.restore(saved["channels"])
         self.centre.restore(saved["contact_centre"])
+        self.loyalty.restore(saved["loyalty"])

@@ -17,6 +17,7 @@ from scenarios.estimates import Estimate, ratio, rounded, share
 from scenarios.kpis_cases import CaseInfo, experiments, use_cases
 from scenarios.kpis_centre import contact_centre
 from scenarios.kpis_flags import red_flags
+from scenarios.kpis_loyalty import QuestInfo, loyalty, quests
 from sim.core.histogram import quantiles, share_below
 
 Labels = Mapping[str, tuple[str, ...]]
@@ -54,7 +55,7 @@ class Context:
     vat : value-added tax inside prices, share
     horizon_days : horizon of uplift and direct truth
     universal_control_percent : lines withheld from everything, percent
-    use_cases : name -> what the catalogue says of it
+    use_cases, quests : name -> what the catalogue says of it
     channel_scale : `full` where channels carry the traffic of `represents` lines, else `sample`
     """
 
@@ -69,6 +70,7 @@ class Context:
     horizon_days: float = 0.0
     universal_control_percent: float = 0.0
     use_cases: Mapping[str, CaseInfo] = field(default_factory=dict)
+    quests: Mapping[str, QuestInfo] = field(default_factory=dict)
     channel_scale: str = "sample"
 
     @property
@@ -107,6 +109,7 @@ def kpis(
         universal_control_percent=context.universal_control_percent,
         control_lines=stocks.get("control"),
     )  # fmt: skip
+    games = quests(totals, labels, context.quests)
     out: dict[str, Any] = {
         "population": _population(t, context, stocks),
         "network": _network(t, context, per_tick, per_hour),
@@ -116,7 +119,8 @@ def kpis(
         "use_cases": cases,
         "channels": _channels(t, context),
         "contact_centre": contact_centre(totals, labels),
-        "quests": _quests(t),
+        "quests": games,
+        "loyalty": loyalty(totals, games, stocks),
         "geofences": _geofences(t),
         "experiments": trials,
         "satisfaction": _satisfaction(t, stocks),
@@ -333,22 +337,6 @@ def _channels(t: _Counts, context: Context) -> dict[str, Any]:
                 ratio(int(t.totals["channel_busy_us"][i]), context.sim_ms * 1000)
             ),
             "cost_minor": int(t.totals["channel_cost_minor"][i]),
-        }
-    return out
-
-
-def _quests(t: _Counts) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for i, name in enumerate(t.labels["quest"]):
-        joined, done = int(t.totals["quests_joined"][i]), int(t.totals["quests_completed"][i])
-        out[name] = {
-            "joined": joined,
-            "steps": int(t.totals["quest_steps"][i]),
-            "completed": done,
-            "lapsed": int(t.totals["quests_lapsed"][i]),
-            "rewards_cancelled": int(t.totals["rewards_cancelled"][i]),
-            "points": int(t.totals["points"][i]),
-            **rate("completion", share(min(done, joined), joined)),
         }
     return out
 

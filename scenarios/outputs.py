@@ -14,6 +14,7 @@ from actors import messages as m
 from actors.rtm.params import BUYING_KINDS
 from scenarios.kpis import HOUR_MS, PER_HOUR, PER_TICK, Context, kpis
 from scenarios.kpis_cases import CaseInfo
+from scenarios.kpis_loyalty import QuestInfo
 from scenarios.world import LINES_AT_ONCE, World
 from sim.core.columns import Schema
 from sim.record.recorder import Recorder
@@ -30,6 +31,8 @@ def recorded_tables() -> dict[str, tuple[Schema, ...]]:
         "deliveries": (m.DELIVERY,),
         "calls": (m.CALL_OUTCOME,),
         "credits": (m.CREDIT,),
+        "grants": (m.GRANT,),
+        "placed": (m.PLACED,),
         "detections": (m.DETECTION,),
         "recorded": (m.RECORDED,),
         "replayed": (m.REPLAYED,),
@@ -61,10 +64,13 @@ def decode_map(labels: dict[str, tuple[str, ...]]) -> dict[tuple[str, str], Any]
         ("decisions", "channel"): channels,
         ("credits", "kind"): ("reward", "trust_credit", "gift", "cancel"),
         ("credits", "use_case"): cases,
+        ("credits", "quest"): labels["quest"],
         ("detections", "fence"): labels["fence"],
         ("calls", "reason"): m.CALL_REASONS,
         ("calls", "result"): m.CALL_RESULTS,
         ("calls", "centre"): labels["centre"],
+        ("grants", "quest"): labels["quest"],
+        ("grants", "kind"): m.GRANTS,
     }
     for table in ("truth", "deliveries"):
         out[table, "use_case"] = cases
@@ -134,6 +140,19 @@ def case_infos(loaded: Any) -> dict[str, CaseInfo]:
     }
 
 
+def quest_infos(loaded: Any) -> dict[str, QuestInfo]:
+    """Return what the KPIs need to know of each quest."""
+    level = loaded.model.money.price_level
+    return {
+        name: QuestInfo(
+            partner=quest.partner,
+            partner_share=quest.partner_share,
+            partner_fee_minor=round(quest.partner_fee_minor * level),
+        )
+        for name, quest in loaded.catalogue.quests.items()
+    }
+
+
 def run_context(
     world: World, loaded: Any, recorder: Recorder, ledger: dict[str, int], opening: dict[str, int]
 ) -> dict[str, Any]:
@@ -152,6 +171,7 @@ def run_context(
         horizon_days=scenario.subscribers.answers.horizon_days,
         universal_control_percent=scenario.rtm.universal_control_percent,
         use_cases=case_infos(loaded),
+        quests=quest_infos(loaded),
     )
     stocks = {
         **ledger,

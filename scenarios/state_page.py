@@ -77,7 +77,7 @@ def pools() -> list[tuple[str, str, int, float, str]]:
                 schema.name, "rtm", schema.row_bytes(), ROOM_AT_START / lines,
                 f"{schema.doc}; grows by doubling, at most {LOAD_PERCENT} % of the room is taken",
             )
-            for schema in (rtm.CONTACTS, rtm.TAKEN, rtm.CALLERS)
+            for schema in (rtm.CONTACTS, rtm.TAKEN, rtm.CALLERS, rtm.GAME, rtm.POINTS)
         ),
     ]  # fmt: skip
 

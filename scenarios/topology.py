@@ -9,7 +9,7 @@ from sim.core.topology import Edge, Topology
 
 TOPOLOGY = Topology(
     roles=("subscribers", "billing", "rtm"),
-    global_roles=("cells", "channels", "contact_centre"),
+    global_roles=("cells", "channels", "contact_centre", "loyalty"),
     edges=(
         Edge("subscribers", "billing", "Activity", "forward"),
         Edge("subscribers", "rtm", "Activity", "forward"),
@@ -19,6 +19,8 @@ TOPOLOGY = Topology(
         Edge("rtm", "billing", "Credit", "feedback"),
         Edge("rtm", "subscribers", "Detection", "feedback"),
         Edge("rtm", "channels", "Intent", "gather"),
+        Edge("rtm", "loyalty", "Claim", "gather"),
+        Edge("loyalty", "rtm", "Grant", "scatter"),
         Edge("subscribers", "contact_centre", "Call", "gather"),
         Edge("subscribers", "channels", "Touch", "gather"),
         Edge("channels", "subscribers", "Placed", "scatter"),

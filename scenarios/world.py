@@ -24,14 +24,18 @@ from actors.cells.actor import compile_tables as cell_tables
 from actors.channels.actor import ChannelActor
 from actors.channels.actor import compile_tables as channel_tables
 from actors.contact_centre.actor import ContactCentreActor
+from actors.loyalty.actor import LoyaltyActor
+from actors.loyalty.actor import compile_tables as loyalty_tables
 from actors.metrics import ARMS, BUCKETS, SUBSCRIBER_METRICS
 from actors.profile import ProfileTables
+from actors.quest_tables import compile_quests
 from actors.rtm.actor import RtmActor, RtmWorld
 from actors.rtm.params import NEEDS, SEGMENTS
 from actors.rtm.state import ANSWERED
 from actors.rtm.tables import bind, dwell_seconds
 from actors.rtm.tables import compile_tables as rtm_tables
 from actors.subscribers.actor import SubscriberActor, SubscriberCounters, SubscriberWorld
+from actors.subscribers.players import compile_play
 from actors.subscribers.tables import activity_factors
 from actors.subscribers.tables import compile_tables as subscriber_tables
 from actors.subscribers.touch import compile_touch
@@ -102,6 +106,7 @@ class World:
     channel_tables: Any
     cell_tables: Any
     centre_tables: Any
+    loyalty_tables: Any
     donors: Donors | None = None
     geo: Geography | None = None
 
@@ -159,6 +164,7 @@ class World:
             ContactCentreActor(
                 self.centre_tables, self.labels, enabled=self.scenario.contact_centre.enabled
             ),
+            LoyaltyActor(self.loyalty_tables, self.labels),
         )
 
 
@@ -280,13 +286,15 @@ def _plan(scenario: Any, geo: Geography, n_lines: int, sampled: np.ndarray | Non
         forward=(m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT),
         joined={"activity": ("Activity", "Rated"), "account_events": ("AccountEvent",)},
         feedback=(m.ACCOUNT_EVENT, m.CREDIT, m.DETECTION),
-        gather=(m.INTENT, m.CALL, m.TOUCH),
-        scatter=(m.DELIVERY, m.PLACED, m.CALL_OUTCOME),
+        gather=(m.INTENT, m.CALL, m.TOUCH, m.CLAIM),
+        scatter=(m.DELIVERY, m.PLACED, m.CALL_OUTCOME, m.GRANT),
         record={"decisions": "Decision", "truth": "Truth"},
         inbox_tables={
             "Delivery": "deliveries",
             "CallOutcome": "calls",
             "Credit": "credits",
+            "Grant": "grants",
+            "Placed": "placed",
             "Detection": "detections",
             "Recorded": "recorded",
             "Replayed": "replayed",
@@ -365,6 +373,16 @@ def build_world(
         start_quarter=calendar.start_quarter,
     )
     ids, ways = _name_ids(offers, channels)
+    games = compile_quests(
+        quests,
+        scenario.rtm,
+        geo,
+        seed=scenario.seed,
+        price_level=level,
+        offers=offers,
+        rules=bindings.rules,
+        n_lines=n_start,
+    )
     engine = rtm_tables(
         scenario.rtm,
         geo,
@@ -372,7 +390,6 @@ def build_world(
         offers=offers,
         channels=channels,
         tariffs=tariffs,
-        quests=quests,
         bindings=bindings,
         billing=scenario.billing,
         price_level=level,
@@ -396,6 +413,7 @@ def build_world(
             calling=centre.calling(scenario),
             touch=compile_touch(channels),
             after_calls=centre.after_calls(scenario, channels),
+            play=compile_play(quests, games),
         ),
         billing=BillingWorld(
             billing_tables(scenario.billing, tariffs=tariffs, offers=offers, price_level=level),
@@ -403,6 +421,7 @@ def build_world(
         ),
         rtm=RtmWorld(
             engine,
+            games,
             tuple((r.label, r.trigger.name, r.options) for r in bindings.rules),
             labels,
             scenario.rtm.enabled,
@@ -417,6 +436,9 @@ def build_world(
         ),
         cell_tables=cell_tables(scenario.cells, geo, weight=weight, n_lines=n_start),
         centre_tables=centre.queue_tables(scenario),
+        loyalty_tables=loyalty_tables(
+            quests, seed=scenario.seed, share=1 / weight, price_level=level, engine=games
+        ),
         donors=donors,
         geo=geo,
     )

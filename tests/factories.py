@@ -85,6 +85,29 @@ EVENTFUL = {
             "call": {"servers": 800_000},
             "ussd": {"visits_per_month": 30, "habit_sigma": 0.3, "reach": 0.5},
         },
+        "quests": {
+            "mall_explorer": {
+                "opens_h": 0.5,
+                "joins": 0.9,
+                "app": False,
+                "steps": [{"do": "use_data_mb", "at_least": 5}],
+                "every_h": 23,
+                "closes_h": 23,
+                "budget_minor": 100_000_000,
+                "prizes": [{"prize": "cup", "stock": 1_000, "chance": 0.5, "cost_minor": 900}],
+                "play": {"outings": 0.5, "cheats": 0.2},
+            },
+            "crew": {
+                "quest": "crew",
+                "title": "A crew",
+                "opens_h": 0.25,
+                "closes_h": 20,
+                "joins": 0.9,
+                "app": False,
+                "team_size": 4,
+                "steps": [{"do": "use_data_mb", "at_least": 300}],
+            },
+        },
         "offers": {
             "mall_coupon": {"truth": {"b0": 1}},
             "traffic_data_pack": {"truth": {"b0": 1}, "policy": {"expires_min": 30}},
@@ -101,6 +124,7 @@ EVENTFUL = {
             "low_balance_credit": {"truth": {"b0": 3}, "eligible": {"tenure_days_min": 0}},
         },
     },
+    "catalog.quests": ["crew", "mall_explorer"],
     "population.represents": 200_000,
 }
 """A day on which much happens: congestion, answers, opt-outs, journeys, full queues, leaving."""

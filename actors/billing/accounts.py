@@ -213,6 +213,8 @@ def credit_all(s, p, t, lo, d, n, day, ev, c):
             back = min(np.int64(s.bonus_minor[i]), amount)
             s.bonus_minor[i] -= back
             c.bonus_out_cancelled_minor[0] += back
+            if d.quest[k] >= 0:
+                c.quest_cancelled_minor[d.quest[k]] += back
             ne = note(s, ev, ne, i, sub, d.ts_ms[k], m.CREDIT_CANCELLED, back, c)
         elif kind == m.TRUST_CREDIT:
             if s.debt_minor[i] > 0:
@@ -230,8 +232,10 @@ def credit_all(s, p, t, lo, d, n, day, ev, c):
             c.bonus_in_minor[0] += amount
             if d.use_case[k] >= 0:
                 c.reward_minor[d.use_case[k]] += amount
+            elif d.quest[k] >= 0:
+                c.quest_reward_minor[d.quest[k]] += amount
             else:
-                c.quest_reward_minor[0] += amount
+                c.points_reward_minor[0] += amount
             ne = note(s, ev, ne, i, sub, d.ts_ms[k], m.CREDITED, amount, c)
     return ne
 

@@ -15,16 +15,17 @@ import numpy as np
 
 from actors import messages as m
 from actors.metrics import RTM_METRICS
+from actors.quest_tables import QuestTables
 from actors.rtm.breaches import count_breaches
 from actors.rtm.calls import Screen, forget_calls, hits_of_calls, note_calls
 from actors.rtm.decide import decide
 from actors.rtm.dispatch import Rule
 from actors.rtm.experiments import close_experiments, mark_purchases
 from actors.rtm.history import forget_old
+from actors.rtm.loyalty import LoyaltyDesk
 from actors.rtm.outcomes import take_deliveries
-from actors.rtm.quests import quests_open, run_quest
 from actors.rtm.scan import make_scan
-from actors.rtm.state import CALLERS, CONTACTS, EXPERIMENT, HIT, TAKEN, engine_view
+from actors.rtm.state import CALLERS, CONTACTS, DEED, EXPERIMENT, HIT, TAKEN, engine_view
 from actors.rtm.tables import RtmTables
 from actors.rtm.triggers import CALL, registry
 from sim.core.actor import Inbox, Rows, Slice
@@ -46,6 +47,7 @@ class RtmWorld:
     Attributes
     ----------
     tables : `RtmTables`
+    quests : `QuestTables`
     rules : the rules compiled into the scan kernel, as (label, trigger, options)
     labels : labels of metric dimensions
     enabled : False sees everything and decides nothing
@@ -58,6 +60,7 @@ class RtmWorld:
     """
 
     tables: RtmTables
+    quests: QuestTables
     rules: tuple[tuple[str, str, tuple[int, ...]], ...]
     labels: dict[str, tuple[str, ...]]
     enabled: bool
@@ -100,8 +103,11 @@ class RtmActor:
         m.ACCOUNT_EVENT,
         m.DELIVERY,
         m.CALL_OUTCOME,
+        m.GRANT,
     )
-    produces: ClassVar[tuple[Schema, ...]] = (m.INTENT, m.CREDIT, m.DETECTION, m.DECISION)
+    produces: ClassVar[tuple[Schema, ...]] = (
+        m.INTENT, m.CREDIT, m.DETECTION, m.DECISION, m.CLAIM,
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -129,14 +135,15 @@ class RtmActor:
         self._call_rules = [
             (k, r) for k, r in enumerate(rules_of(world.rules)) if r.trigger.signal == CALL
         ]
+        self.desk = LoyaltyDesk(world.quests, first, profile, state)
         self._tally = new_tally(RTM_METRICS, world.labels)
         self._counters = RtmCounters(**self._tally)
         self._reasons = np.zeros(max(world.n_cases, 1), np.uint8)
         self._out: dict[str, list[Rows]] = {}
 
     def begin(self, tick: Tick, inbox: Inbox) -> None:
-        """Book what became of messages, and open or close the game."""
-        self._out = {name: [] for name in ("Intent", "Credit", "Detection", "Decision")}
+        """Book what became of messages, and open games."""
+        self._out = {name: [] for name in ("Intent", "Credit", "Detection", "Decision", "Claim")}
         self.columns["bought"][:] = 0
         for verb, _, _ in inbox.commands:
             if verb in ("rtm_on", "rtm_off"):
@@ -155,7 +162,8 @@ class RtmActor:
                 self._counters,
             )
             self._keep("Credit", {name: a[:n] for name, a in made.arrays.items()})
-        self._run_quest(tick)
+        for name, rows in self.desk.begin(tick, inbox, self.enabled, self._counters).items():
+            self._keep(name, rows)
         self._bridge_gaps(tick)
         self._take_calls(inbox.rows.get("CallOutcome"))
         if tick.start_ms // DAY_MS != (tick.start_ms - (tick.end_ms - tick.start_ms)) // DAY_MS:
@@ -202,10 +210,10 @@ class RtmActor:
         """See the rows of a slice, then decide on every rule that was satisfied."""
         activity, rated = part.blocks["Activity"], part.blocks["Rated"]
         events = part.blocks["AccountEvent"]
-        hits, found, credits = self._scratch(part)
+        hits, found, credits, deeds = self._scratch(part, activity.capacity)
         if self.world.tables.contact.case_limits.any():
             self.taken.reserve(int((activity.rows()["kind"] == m.RESPONSE).sum()))
-        n_hits, n_found, n_credits = self.scan(
+        n_hits, n_found, n_credits, n_deeds = self.scan(
             self.view,
             self.profile.view,
             self.world.tables,
@@ -221,10 +229,15 @@ class RtmActor:
             0,
             credits.view,
             0,
+            deeds.view,
+            0,
             self._counters,
         )
         if n_hits < 0:
             raise LimitError(f"hits of one slice exceed their room of {ROOM}")
+        if n_deeds:
+            claims, n_hits = self.desk.play(deeds, n_deeds, hits, n_hits, self._counters)
+            self._keep("Claim", claims)
         found.n, credits.n = n_found, n_credits
         self._keep("Detection", found.copy_rows())
         self._keep("Credit", credits.copy_rows())
@@ -232,7 +245,8 @@ class RtmActor:
             self._decide(hits, n_hits, self.world.tables)
 
     def finish(self, tick: Tick) -> dict[str, Rows]:
-        """Settle the horizons that ended, and return what leaves on next-tick edges."""
+        """Settle the horizons and games that ended, and return what leaves on next-tick edges."""
+        self.desk.finish(tick, self._counters)
         mark_purchases(
             self.columns.view, self.world.tables, self.first, self.pool.view, self.n_pool
         )
@@ -262,7 +276,7 @@ class RtmActor:
     def ledger(self) -> dict[str, int]:
         """Return open horizons and games."""
         return {
-            "experiments_open": self.n_pool, "quests_open": quests_open(self.columns.view),
+            "experiments_open": self.n_pool, **self.desk.ledger(),
         }  # fmt: skip
 
     def state(self) -> dict[str, Columns]:
@@ -278,7 +292,8 @@ class RtmActor:
 
     def tables(self) -> tuple[Sparse, ...]:
         """Return what only some lines have, by line and name."""
-        return self.contacts, self.taken, self.callers
+        desk = self.desk
+        return self.contacts, self.taken, self.callers, desk.games, desk.points
 
     def nbytes(self) -> int:
         """Return the bytes of state, pools and sparse tables."""
@@ -344,29 +359,16 @@ class RtmActor:
             grown[name][: self.n_pool] = array[: self.n_pool]
         self.pool = grown
 
-    def _scratch(self, part: Slice) -> tuple[Block, Block, Block]:
-        """Return the reused blocks of a slice for hits, visits and credits."""
+    def _scratch(self, part: Slice, n_rows: int) -> tuple[Block, Block, Block, Block]:
+        """Return the reused blocks of a slice for hits, visits, credits and deeds."""
         for name, schema in (("Hit", HIT), ("Detection", m.DETECTION), ("Credit", m.CREDIT)):
             if name not in part.blocks:
                 part.blocks[name] = Block(schema, ROOM)
-        return part.blocks["Hit"], part.blocks["Detection"], part.blocks["Credit"]
+        blocks = part.blocks
+        if "Deed" not in blocks or blocks["Deed"].capacity < n_rows:
+            blocks["Deed"] = Block(DEED, n_rows)
+        return blocks["Hit"], blocks["Detection"], blocks["Credit"], blocks["Deed"]
 
     def _keep(self, name: str, rows: Rows) -> None:
         if len(rows["sub"]):
             self._out[name].append(rows)
-
-    def _run_quest(self, tick: Tick) -> None:
-        t = self.world.tables
-        joining = tick.start_ms <= t.quest_open_ms < tick.end_ms
-        closing = tick.start_ms <= t.quest_close_ms < tick.end_ms
-        if self.enabled and (joining or closing) and t.quest_close_ms > 0:
-            run_quest(
-                self.columns.view,
-                self.profile.view,
-                t,
-                self.first,
-                tick.start_ms,
-                joining,
-                closing,
-                self._counters,
-            )

@@ -20,6 +20,7 @@ def add_credit(credits, n, sub, ts_ms, case, kind, amount):
     credits.sub[n] = sub
     credits.ts_ms[n] = ts_ms
     credits.use_case[n] = case
+    credits.quest[n] = -1
     credits.kind[n] = kind
     credits.amount_minor[n] = amount
     return n + 1
@@ -108,6 +109,7 @@ def take_deliveries(s, t, lo, d, n, credits, nc, c):
                 credits.sub[nc] = d.sub[k]
                 credits.ts_ms[nc] = d.ts_ms[k]
                 credits.use_case[nc] = case
+                credits.quest[nc] = -1
                 credits.kind[nc] = m.GIFT
                 credits.amount_minor[nc] = t.case_care_minor[case]
                 s.margin_minor[i] -= t.case_care_minor[case]

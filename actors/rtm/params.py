@@ -1,6 +1,6 @@
-"""Options of the RTM role: use cases, contact policy, arbitration, control groups, quests.
+"""Options of the RTM role: use cases, contact policy, arbitration, control groups.
 
-It owns the catalogue models of offers and quests and the rules of contact.  It must not know the
+It owns the catalogue model of offers and the rules of contact.  It must not know the
 latent state; the `truth` part of an offer is handed to the subscriber role alone.
 """
 
@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from actors.loyalty.params import Loyalty
 from sim.core.params import Params
 
 SEGMENTS = ("mass", "youth", "premium", "business", "m2m")
@@ -229,33 +230,6 @@ def organic_product(offers: Sequence[Offer], category: str) -> Product | None:
     return min(own, key=lambda product: product.list_price_minor, default=None)
 
 
-class QuestStep(Params):
-    """One thing to do."""
-
-    do: Literal["enter_geofence", "use_data_mb"]
-    kind: Literal["mall", "airport", "shop"] = "mall"
-    at_least: int = Field(default=1, ge=1, description="visits of different places, or MB")
-
-
-class Quest(Params):
-    """A game with a partner: steps in any order, a window, a reward through billing."""
-
-    quest: str
-    title: str
-    partner: str = Field(default="", description="who pays for the reward")
-    opens_h: float = Field(default=0.0, ge=0, description="opening, hours from the start")
-    closes_h: float = Field(default=24.0, gt=0, description="end, hours from the start")
-    joins: float = Field(default=0.05, ge=0, le=1, description="share of app users who join")
-    steps: tuple[QuestStep, ...] = Field(min_length=1, max_length=2)
-    reward_minor: int = Field(
-        default=5_000, ge=0, description="bonus for completing it, minor units"
-    )
-    points: int = Field(default=100, ge=0, description="loyalty points for completing it")
-    cancel_share: float = Field(
-        default=0.02, ge=0, le=1, description="rewards taken back after a check, share"
-    )
-
-
 class QuietHours(Params):
     """No marketing from `from_h` to `to_h`, local time of the subscriber."""
 
@@ -386,6 +360,7 @@ class RtmParams(Params):
     black_share: float = Field(default=0.01, ge=0, le=1, description="lines on the black list")
     capture: Capture = Capture()
     dwell: Dwell = Dwell()
+    loyalty: Loyalty = Loyalty()
     learning: Literal["off"] = Field(default="off", description="models are fixed in this version")
     withhold: tuple[str, ...] = Field(
         default=(), description="decisions switched off one by one, `SUB/OFFER`: for paired proofs"

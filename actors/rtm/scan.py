@@ -1,6 +1,7 @@
 """The engine's eyes: one compiled loop over the rows it is shown, in time order.
 
-It owns the live profile, believed geofence visits, quest progress and the calls to the triggers.
+It owns the live profile, believed geofence visits, the deeds of players and the calls to the
+triggers.
 It must not decide anything, and knows of people only what rows say.
 """
 
@@ -16,13 +17,11 @@ from actors import messages as m
 from actors.rtm import triggers as tr
 from actors.rtm.dispatch import Rule, make_all
 from actors.rtm.outcomes import take_answer, take_purchase
-from actors.rtm.quests import advance_quest
 from actors.rtm.state import (
     ALIVE,
     DWELT,
     LANDED,
     NO_CELL,
-    Q_JOINED,
     ROAMED,
     SLOW_SHIFT,
     TROUBLE_MAX,
@@ -37,7 +36,7 @@ NO_FENCE = -1
 
 (
     ask_usage, ask_account, ask_dwell, ask_first, ask_failure, ask_recharge, ask_visit, ask_attach,
-    ask_roaming, ask_slow, ask_call,
+    ask_roaming, ask_slow, ask_call, ask_quest,
 ) = make_all(()).values()  # fmt: skip
 """Dispatchers of no rules; `make_scan` puts those of a run in their place."""
 
@@ -151,7 +150,7 @@ def told(row, p, s, t, i, day, away, cell):
         row.balance_before_minor, row.balance_after_minor, row.result, row.used_before,
         row.used_after, row.silent_days, row.today_before_kb, row.today_after_kb, row.norm_mb,
         row.fence, row.fence_kind, row.landed, row.failures, row.failures_s, row.value, row.slow,
-        away, 1 if elsewhere else 0, 1 if s.quest[i] & 3 == Q_JOINED else 0,
+        away, 1 if elsewhere else 0, np.int64(s.plays[i]),
         np.int64(t.fence_own_shop[row.fence]) if row.fence >= 0 else np.int64(0),
         np.int64(p.tenure_days[i]) + max(day, 0), np.int64(p.device[i]),
     )  # fmt: skip
@@ -172,8 +171,6 @@ def heed(s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, 
     silent = row.silent_days
     fence = row.fence
     charged = row.charged_minor
-    units = row.units
-    is_data = row.today_after_kb != row.today_before_kb
     if silent >= 1:
         n = ask_first(row, sub, ts_ms, t.options, hits, n)
     if dwelt:
@@ -184,7 +181,6 @@ def heed(s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, 
         nf += 1
         stay = told(row, p, s, t, i, day, 1 if s.flags[i] & LANDED else 0, np.int64(a.cell[k]))
         n = ask_dwell(stay, sub, ts_ms, t.options, hits, n)
-        nc = advance_quest(t, s, i, sub, ts_ms, fence, 0, credits, nc, c)
     if kind == m.USAGE:
         if charged > 0:
             s.margin_minor[i] += charged * t.group_net_q[code] // 1024
@@ -194,8 +190,6 @@ def heed(s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, 
         n = ask_usage(row, sub, ts_ms, t.options, hits, n)
         if slow:
             n = ask_slow(row, sub, ts_ms, t.options, hits, n)
-        if is_data and s.quest[i] & 3 == Q_JOINED:
-            nc = advance_quest(t, s, i, sub, ts_ms, -1, units // 1_000_000, credits, nc, c)
     elif kind == m.LOCATION:
         if code >= m.ATTACH:
             away = 1 if home or silent >= 1 else 0
@@ -215,8 +209,25 @@ def heed(s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, 
 
 
 @hot
-def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
-    """Take in one row of `Activity` with its rating; return the new fills (hits, found, credits).
+def note_deed(deeds, nd, a, k, day, charged, place):
+    """Keep a row of a line that is in a quest; return the next free row."""
+    kind = a.kind[k]
+    if kind == m.RESPONSE and a.code[k] == m.CHECK_IN:
+        place = np.int64(a.ref[k])
+    deeds.sub[nd] = a.sub[k]
+    deeds.ts_ms[nd] = a.ts_ms[k]
+    deeds.day[nd] = day
+    deeds.kind[nd] = kind
+    deeds.code[nd] = a.code[k]
+    deeds.ref[nd] = a.ref[k]
+    deeds.units[nd] = charged if kind == m.PURCHASE else a.units[k]
+    deeds.place[nd] = place
+    return nd + 1
+
+
+@hot
+def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, deeds, nd, c):
+    """Take in one row of `Activity` with its rating; return the new fills.
 
     The function reads like the list of what the engine learns from a row.
     """
@@ -225,7 +236,7 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
     c.rows_seen[0] += 1
     if lost(t, sub, ts_ms, kind) and kind <= m.BLOCKED:
         c.rows_lost[0] += 1
-        return n, nf, nc
+        return n, nf, nc, nd
     now_s = ts_ms // 1000
     quarters = ts_ms // 900_000 + t.region_shift_q[p.region[i]] + t.start_quarter
     day = quarters // 96
@@ -285,9 +296,12 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c):
         0,
         0,
     )
-    return heed(
+    n, nf, nc = heed(
         s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, nf, credits, nc, c
     )
+    if s.plays[i]:
+        nd = note_deed(deeds, nd, a, k, day, charged, fence if dwelt else NO_FENCE)
+    return n, nf, nc, nd
 
 
 @hot
@@ -326,7 +340,9 @@ def _see_account(s, p, t, i, sub, ev, k, hits, n):
 see_account = kernel(_see_account)
 
 
-def _scan(s, p, t, lo, a, n_rows, r, ev, n_events, hits, n, found, nf, credits, nc, c):
+def _scan(
+    s, p, t, lo, a, n_rows, r, ev, n_events, hits, n, found, nf, credits, nc, deeds, nd, c
+):  # fmt: skip
     """Take in the rows of a slice: activity with its rating, merged with account events.
 
     Parameters
@@ -340,10 +356,11 @@ def _scan(s, p, t, lo, a, n_rows, r, ev, n_events, hits, n, found, nf, credits, 
     hits, n : rules satisfied and their fill
     found, nf : believed visits and their fill
     credits, nc : money to give and its fill
+    deeds, nd : what lines in a quest did and its fill, with room for every row
 
     Returns
     -------
-    n, nf, nc : new fills; -1 in the first where there was no room
+    n, nf, nc, nd : new fills; -1 in the first where there was no room
     """
     e = 0
     room = hits.sub.shape[0] - 64
@@ -354,18 +371,20 @@ def _scan(s, p, t, lo, a, n_rows, r, ev, n_events, hits, n, found, nf, credits, 
             ev.sub[e] < sub or (ev.sub[e] == sub and ev.ts_ms[e] <= a.ts_ms[k])
         ):
             if n > room:
-                return -1, nf, nc
+                return -1, nf, nc, nd
             n = see_account(s, p, t, ev.sub[e] - lo, np.int64(ev.sub[e]), ev, e, hits, n)
             e += 1
         if n > room or nf > room or nc > room:
-            return -1, nf, nc
-        n, nf, nc = see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, c)
+            return -1, nf, nc, nd
+        n, nf, nc, nd = see_row(
+            s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, deeds, nd, c
+        )
     while e < n_events:
         if n > room:
-            return -1, nf, nc
+            return -1, nf, nc, nd
         n = see_account(s, p, t, ev.sub[e] - lo, np.int64(ev.sub[e]), ev, e, hits, n)
         e += 1
-    return n, nf, nc
+    return n, nf, nc, nd
 
 
 def _renamed(function: Any, name: str, names: dict[str, Any]) -> Any:

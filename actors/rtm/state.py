@@ -29,9 +29,6 @@ NO_CELL, UNKNOWN_CELL = -1, -2
 SLOW_SHIFT, TROUBLE_MAX = 4, 15
 """`failures` holds two counts of four bits: refused uses below, slow data above."""
 
-Q_NONE, Q_JOINED, Q_DONE, Q_LAPSED = 0, 1, 2, 3
-"""Low bits of `quest`."""
-
 STATE = Schema(
     "RtmState",
     (
@@ -67,8 +64,7 @@ STATE = Schema(
         Field("recent_day", "u1", "days", "days of the latest contacts, modulo 256", LANES),
         Field("owned_day", "i2", "days", "day until which bought data lasts"),
         Field("flags", "u1", "bits", "consent, app, black, control, alive, dwelt, landed, roamed"),
-        Field("quest", "u1", "bits", "state of the game, and progress in data (upper bits)"),
-        Field("quest_places", "u2", "bits", "places visited in the game"),
+        Field("plays", "u1", "flag", "1 while in a quest that is open"),
         Field("bought", "u1", "bits", "needs bought for in this tick", transient=True),
     ),
     doc="live profile of a line, as the engine believes it",
@@ -113,6 +109,43 @@ EXPERIMENT = Schema(
         Field("end_ms", "i8", "ms", "end of the horizon"),
     ),
     doc="winners whose horizon is running",
+)
+
+GAME = sparse_schema(
+    "Game",
+    (
+        Field("value", "i4", "by key", "state and steps done of a game; progress of a step"),
+        Field("day", "i2", "days", "local day of the last progress of a step"),
+        Field("run", "u1", "days", "days in a row on which enough was done"),
+        Field("quest", "u1", "1", "which quest", named=True),
+    ),
+    doc="lines in a quest: one row for the game, one for each step begun and each place visited",
+)
+
+POINTS = sparse_schema(
+    "Points",
+    (
+        Field("points", "i4", "points", "what can be turned in"),
+        Field("earned", "i4", "points", "all that was earned, which leads to tiers"),
+        Field("until_day", "i2", "days", "day after which the points expire"),
+        Field("tier", "u1", "1", "level of the loyalty programme; 0 the first"),
+    ),
+    doc="accounts of loyalty points, of lines that ever had any",
+)
+
+DEED = Schema(
+    "Deed",
+    (
+        Field("sub", "i4", "1", "global id of the line"),
+        Field("ts_ms", "i8", "ms", "moment"),
+        Field("day", "i2", "days", "local day"),
+        Field("kind", "u1", "code", "what kind of row, one of `ACTIVITY_KINDS`"),
+        Field("code", "u1", "code", "rating group, procedure, reason or answer, by kind"),
+        Field("ref", "i4", "1", "content, visit kind, use case or need, by kind"),
+        Field("units", "i8", "s, pieces, bytes or minor", "amount; of a purchase, what was paid"),
+        Field("place", "i2", "1", "geofence in which a dwell was just noted; -1 none"),
+    ),
+    doc="what lines in a quest did, inside the role",
 )
 
 HIT = Schema(

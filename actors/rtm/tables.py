@@ -20,7 +20,6 @@ from actors.rtm.params import (
     NEEDS,
     SEGMENTS,
     Offer,
-    Quest,
     RtmParams,
     organic_cost_minor,
     organic_product,
@@ -29,8 +28,6 @@ from actors.rtm.policy_tables import PolicyTables, compile_policy
 from actors.rtm.triggers import registry
 from geo.geography import Geography, own_shops
 from sim.core import histogram, quantiles, rng
-
-FENCE_KINDS = ("mall", "airport", "shop")
 
 
 @dataclass(frozen=True)
@@ -167,24 +164,6 @@ def _rules_of_contact(
     }
 
 
-def _quest(quests: Sequence[Quest], level: float) -> dict[str, Any]:
-    quest = quests[0] if quests else None
-    places = [s for s in quest.steps if s.do == "enter_geofence"] if quest else []
-    data = [s for s in quest.steps if s.do == "use_data_mb"] if quest else []
-    return {
-        "quest_id": np.uint32(rng.name_id("quest:" + quest.quest) if quest else 0),
-        "quest_open_ms": round(quest.opens_h * 3_600_000) if quest else -1,
-        "quest_close_ms": round(quest.closes_h * 3_600_000) if quest else -1,
-        "quest_joins": rng.threshold(quest.joins) if quest else np.uint32(0),
-        "quest_places_min": places[0].at_least if places else 0,
-        "quest_kind": FENCE_KINDS.index(places[0].kind) if places else 0,
-        "quest_mb": data[0].at_least if data else 0,
-        "quest_reward_minor": round(quest.reward_minor * level) if quest else 0,
-        "quest_points": quest.points if quest else 0,
-        "quest_cancel": rng.threshold(quest.cancel_share) if quest else np.uint32(0),
-    }
-
-
 def _capture(params: RtmParams) -> dict[str, Any]:
     capture = params.capture
     return {
@@ -251,7 +230,6 @@ def compile_tables(
     offers: Sequence[Offer],
     channels: Sequence[Channel],
     tariffs: Sequence[Tariff],
-    quests: Sequence[Quest],
     bindings: Bindings,
     billing: BillingParams,
     price_level: float,
@@ -292,7 +270,6 @@ def compile_tables(
         **_audience(offers),
         **_products(offers, billing, price_level),
         **_rules_of_contact(offers, channels, price_level),
-        **_quest(quests, price_level),
         **_capture(params),
         **_fences(params, geo),
         **_margins(billing, offers, price_level),
@@ -347,16 +324,6 @@ class RtmTables(NamedTuple):
     channel_needs: np.ndarray
     channel_reach: np.ndarray
     channel_cost_minor: np.ndarray
-    quest_id: np.uint32
-    quest_open_ms: int
-    quest_close_ms: int
-    quest_joins: np.uint32
-    quest_places_min: int
-    quest_kind: int
-    quest_mb: int
-    quest_reward_minor: int
-    quest_points: int
-    quest_cancel: np.uint32
     loss: np.uint32
     capture_ms: np.ndarray
     profile_ms: np.ndarray

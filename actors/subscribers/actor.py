@@ -14,6 +14,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.metrics import SUBSCRIBER_METRICS
+from actors.quest_tables import window_at
 from actors.subscribers.acts import EXTRAS
 from actors.subscribers.after_calls import AfterCallTables, hear_advice, hear_outcomes
 from actors.subscribers.answers import hear_all, heed_account, score_visits, take_due
@@ -21,6 +22,7 @@ from actors.subscribers.calling import CallingTables, who_calls, who_complains
 from actors.subscribers.chunk import scratch
 from actors.subscribers.diary import count_lines, plan_day
 from actors.subscribers.live import generate
+from actors.subscribers.players import PlayTables, cheat, go_out, opening_of
 from actors.subscribers.replay import undrawn
 from actors.subscribers.replaying import Replaying
 from actors.subscribers.state import (
@@ -69,6 +71,7 @@ class SubscriberWorld:
     taped : every line replays what the same line did in another run (`Replayed`)
     calling, after_calls : who calls the contact centre, and what a call leaves; None: nobody
     touch : who comes to a touch point; None: there is none
+    play : what quests do to people; None: nothing
     """
 
     seed: int
@@ -82,6 +85,7 @@ class SubscriberWorld:
     calling: CallingTables | None = None
     touch: TouchTables | None = None
     after_calls: AfterCallTables | None = None
+    play: PlayTables | None = None
 
 
 def pool_capacity(n_lines: int) -> int:
@@ -167,6 +171,8 @@ class SubscriberActor(Replaying):
                 self._counters,
             )
         self._select_due(tick)
+        if self.world.play is not None:
+            self._play(self.world.play, tick)
         if self._replays:
             self._recorded = inbox.rows.get(self._schema.name, empty_rows(self._schema))
 
@@ -351,12 +357,47 @@ class SubscriberActor(Replaying):
                 self._counters,
             )
 
+    def _play(self, play: PlayTables, tick: Tick) -> None:
+        """Let players go out for the quests that are open, and cheats check in."""
+        lines = (self.columns.view, self.profile.view)
+        everywhere = np.ones(len(self.world.tables.region_shift_q), np.uint8)
+        added = 0
+        for quest in range(len(play.outings)):
+            at_ms = opening_of(play, quest, tick.start_ms, tick.end_ms)
+            moments = [(at_ms, everywhere)] if at_ms >= 0 else []
+            moments += [
+                (epoch * 900_000, regions) for epoch, regions in tick.dawns
+                if epoch * 900_000 != at_ms and window_at(play.quests, quest, epoch * 900_000) >= 0
+            ]  # fmt: skip
+            for ts_ms, regions in moments if play.outings[quest] else []:
+                quarters = tick.quarters[:, ts_ms // 900_000 - tick.start_ms // 900_000]
+                gone = go_out(
+                    *lines, self.world.tables, play, self.first, quest, ts_ms, quarters, regions
+                )
+                self._counters.quest_outings[quest] += gone
+            if at_ms >= 0 and play.cheats[quest]:
+                args = (*lines, play, self.first, quest, at_ms, tick.end_ms)
+                n = self._n_due
+                more = cheat(*args, self._due.view, n, False)
+                if more > self._due.n:
+                    grown = Columns(EXPOSURE, 2 * more)
+                    for name, array in self._due.arrays.items():
+                        grown[name][:n] = array[:n]
+                    self._due = grown
+                self._n_due = cheat(*args, self._due.view, n, True)
+                added += self._n_due - n
+        if added:
+            self._sort_due()
+
     def _select_due(self, tick: Tick) -> None:
         if self._due.n < self.n_pool:
             self._due = Columns(EXPOSURE, max(self.n_pool, 2 * self._due.n))
         self.n_pool, n = take_due(self.pool.view, self.n_pool, tick.end_ms, self._due.view)
-        due = self._due.arrays
+        self._n_due, self._due_at = n, 0
+        self._sort_due()
+
+    def _sort_due(self) -> None:
+        due, n = self._due.arrays, self._n_due
         order = np.lexsort((due["use_case"][:n], due["ts_ms"][:n], due["sub"][:n]))
         for array in due.values():
             array[:n] = array[:n][order]
-        self._n_due, self._due_at = n, 0

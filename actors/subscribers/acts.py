@@ -203,6 +203,9 @@ def act_answer(s, i, due, d, x, nx, sub, t, c):
     case = due.use_case[d]
     action = due.action[d]
     ts_ms = due.ts_ms[d]
+    if action == m.CHECK_IN:
+        c.check_ins[0] += 1
+        return put(x, nx, sub, ts_ms, m.RESPONSE, m.CHECK_IN, case, 0, -1)
     c.exposures_ended[0] += 1
     if s.life[i] & LIFE_MASK != LIFE_HERE:
         return nx

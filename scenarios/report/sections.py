@@ -306,20 +306,46 @@ def _geofences(run: Run) -> Section:
     )  # fmt: skip
 
 
+def _money_of(run: Run, minor: int | None) -> str:
+    return money(minor, _currency(run))
+
+
 def _quests(run: Run) -> Section:
     games = _part(run, "quests")
     rows = [
         (label(n), count(q["joined"]), count(q["steps"]), count(q["completed"]),
-         _rate(q, "completion"), count(q["points"]), count(q["rewards_cancelled"]))
+         _rate(q, "completion"), count(q["points"]), count(q.get("rewards_refused")),
+         count(q["rewards_cancelled"]), _money_of(run, q.get("invoice_minor")),
+         _money_of(run, q.get("ours_minor")))
         for n, q in games.items()
     ]  # fmt: skip
-    head = ("quest", "joined", "steps done", "completed", "completion", "points", "taken back")
+    head = ("quest", "joined", "steps done", "completed", "completion", "points", "refused",
+            "taken back", "partner pays", "we pay")  # fmt: skip
+    note = "Refused: budget or stock was at its end. What we pay is rewards and prizes, no more."
     return Section(
-        "quests", "Is the game working?", (STRATEGIST, VIEWER),
+        "quests", "Is the game working, and who pays for it?", (STRATEGIST, VIEWER),
         parts=[("Quests", figures_places.quests(games)), *(
-            [("Quests in figures", Table(head, rows))] if rows else []
-        )],
+            [("Quests in figures", Table(head, rows, note))] if rows else []
+        ), *_loyalty(run)],
     )  # fmt: skip
+
+
+def _loyalty(run: Run) -> list[tuple[str, Table]]:
+    """Return the books of points and bonus money: what was given, and where it is now."""
+    told = _part(run, "loyalty")
+    if not told or not told["points"]["earned"] and not told["bonus"]["rewards_minor"]:
+        return []
+    points, bonus = told["points"], told["bonus"]
+    rows = [
+        ("loyalty points", count(points["earned"]), count(points["redeemed"]),
+         count(points["expired"]), count(points["cancelled"]), count(points["liability"])),
+        ("bonus money", _money_of(run, bonus["rewards_minor"] + bonus["with_recharges_minor"]),
+         *(_money_of(run, bonus[f"{key}_minor"])
+           for key in ("used", "expired", "cancelled", "liability"))),
+    ]  # fmt: skip
+    head = ("book", "given", "used", "expired", "taken back", "owed at the end")
+    note = "Bonus money owed at the end includes what lines had at the start."
+    return [("What rewards became", Table(head, rows, note))]
 
 
 def _rate(row: Mapping[str, Any], name: str) -> str:

@@ -24,7 +24,7 @@ from actors.profile import PREPAID as P_PREPAID
 from actors.rtm.history import contact_at, remember_contact
 from actors.rtm.inbound import answer, groups_of
 from actors.rtm.params import SEGMENTS
-from actors.rtm.state import APP, CONSENT, EXPERIMENT, HIT, NO_CASE, Q_JOINED, engine_view
+from actors.rtm.state import APP, CONSENT, EXPERIMENT, HIT, NO_CASE, engine_view
 from scenarios.serve.journal import RANKS_MAX, Journal, read, sealed
 from scenarios.serve.state import Serving
 from sim.core.columns import Columns
@@ -227,7 +227,7 @@ class Engine:
             "prepaid": bool(p.flags[row] & P_PREPAID),
             "consent": bool(flags & CONSENT),
             "app": bool(flags & APP),
-            "in_quest": int(s.quest[row]) & 3 == Q_JOINED,
+            "in_quest": bool(s.plays[row]),
             "owns_pack": int(s.owned_day[row]) >= day,
             "data_today_mb": int(s.data_today_kb[row]) // 1000 if int(s.day[row]) == day else 0,
             "data_norm_mb": int(s.data_norm_mb[row]),

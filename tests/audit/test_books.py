@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from actors.books import CHECKS
+from actors.quest_tables import POINTS_ROW
+from actors.rtm.quests import JOINED
 from sim.core.checks import Stock
 from sim.core.errors import InvariantError
+from sim.core.sparse import key_of, put
 from sim.queueing.processes import Job
 from tests.factories import eventful_world, run_world
 
@@ -66,6 +69,31 @@ def row_of_pool(role: int, moment: str) -> Plant:
         actor.n_pool += 1
 
     return plant
+
+
+def game_nobody_joined(runtime: Any, outcome: Any) -> None:
+    """Put a game that nobody joined into the table of games."""
+    desk = roles(runtime)[RTM].desk
+    desk.games.reserve(1)
+    row = put(desk.games.view, key_of(desk.first, desk.quests.quest_id[0]))
+    desk.games.columns["value"][row] = JOINED
+    desk.games.columns["quest"][row] = 0
+
+
+def points_nobody_earned(runtime: Any, outcome: Any) -> None:
+    """Give a line loyalty points out of nothing."""
+    desk = roles(runtime)[RTM].desk
+    desk.points.reserve(1)
+    row = put(desk.points.view, key_of(desk.first, POINTS_ROW))
+    desk.points.columns["points"][row] = 1
+
+
+def grant_in_flight(runtime: Any, outcome: Any) -> None:
+    """Let a refusal appear on its way to a line that has asked for nothing."""
+    rows = runtime.scattered["Grant"]
+    runtime.scattered["Grant"] = {
+        name: np.concatenate([np.full(1, name == "kind", a.dtype), a]) for name, a in rows.items()
+    }
 
 
 def message_in_queue(runtime: Any, outcome: Any) -> None:
@@ -139,10 +167,15 @@ PLANTS: dict[str, Plant] = {
     "sent = delivered + failed": counts(channel_failed=1),
     "messages on their way": message_in_flight,
     "open horizons": row_of_pool(RTM, "end_ms"),
-    "games": code(RTM, "quest", 1),
     "news of what lies ready": news_of_a_message,
     "ends of calls on their way": end_of_a_call,
     "ends of calls, people and engine": counts(calls_seen=1),
+    "games": game_nobody_joined,
+    "games completed = rewards asked for": counts(claims_made=1, claims_granted=1),
+    "rewards asked for = granted + refused": counts(claims_refused=1),
+    "grants on their way": grant_in_flight,
+    "loyalty points": points_nobody_earned,
+    "no reward past a budget or stock": counts(limit_breaches=1),
     "calls made = calls handed over": counts(calls_made=1),
     "calls waiting": call_in_queue,
     "calls being answered": call_in_service,
@@ -166,6 +199,7 @@ def test_all_books_balance_on_an_eventful_day() -> None:
         "no message to a control line", "no message past a cap", "no marketing in quiet hours",
         "no message against consent or a list", "no message for what is owned",
         "no message past a limit on repeats",
+        "no reward past a budget or stock",
     }  # fmt: skip
     assert {c.name for c in CHECKS} - moved == never
 

@@ -171,6 +171,7 @@ class Driver:
                 "sub": np.array([c[0] for c in credits], np.int32),
                 "ts_ms": np.array([c[1] for c in credits], np.int64),
                 "use_case": np.array([-1 if c[3] % 2 else 3 for c in credits], np.int16),
+                "quest": np.full(len(credits), -1, np.int16),
                 "kind": np.array([c[2] for c in credits], np.uint8),
                 "amount_minor": np.array([c[3] for c in credits], np.int64),
             }

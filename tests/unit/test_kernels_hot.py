@@ -13,6 +13,7 @@ import pytest
 
 from actors.billing import actor as billing
 from actors.rtm import actor as rtm
+from actors.rtm import loyalty
 from actors.subscribers import actor as subscribers
 from sim.core.kernel import counts_references, hot, kernel
 from sim.core.quantiles import above, category, count, count_thresholds
@@ -22,7 +23,8 @@ from tests.factories import make_runtime, ticks_of, tiny_world
 HOT = (
     (subscribers, ("generate", "plan_day", "count_lines")),
     (billing, ("rate", "count_stock")),
-    (rtm, ("decide", "quests_open")),
+    (rtm, ("decide",)),
+    (loyalty, ("play", "quests_open")),
 )
 
 

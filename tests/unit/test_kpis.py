@@ -24,7 +24,7 @@ from tests.unit.test_report_fake import CASES, LABELS, N_CELLS, tally
 TICKS = 32
 KEYS = {
     "population", "network", "charging", "funnel", "latency_ms", "use_cases", "channels",
-    "contact_centre", "quests", "geofences", "experiments", "satisfaction", "churn",
+    "contact_centre", "quests", "loyalty", "geofences", "experiments", "satisfaction", "churn",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What a catalogue may ask of the engine's one game, and where the tests of its entries may lie."""
+"""How many quests a scenario may have, and where the tests of its entries may lie."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.loyalty.params import QUESTS_MAX
 from scenarios import load
 from sim.core.errors import ScenarioError
 
@@ -26,10 +27,19 @@ def folder_with_quest(root: Path, quests: str) -> Path:
     return path
 
 
-def test_two_quests_at_a_time_are_refused_by_name(tmp_path: Path) -> None:
-    """The engine keeps one progress for a line: the second quest would never open."""
-    with pytest.raises(ScenarioError, match="evening_walk, mall_explorer"):
-        load(str(folder_with_quest(tmp_path, "evening_walk, mall_explorer")))
+def test_more_quests_than_the_engine_follows_are_refused_by_name(tmp_path: Path) -> None:
+    """Each deed of a player is looked at for every quest, so there is a limit, and it is told."""
+    path = folder_with_quest(tmp_path, "evening_walk, mall_explorer")
+    assert sorted(load(str(path)).catalogue.quests) == ["evening_walk", "mall_explorer"]
+    names = [f"walk_{k}" for k in range(QUESTS_MAX)]
+    for name in names:
+        text = QUEST.replace("evening_walk", name)
+        (tmp_path / "mine" / "quests" / f"{name}.yaml").write_text(text)
+    path.write_text(SCENARIO % ", ".join(names))
+    assert len(load(str(path)).catalogue.quests) == QUESTS_MAX
+    path.write_text(SCENARIO % ", ".join([*names, "evening_walk"]))
+    with pytest.raises(ScenarioError, match=f"{QUESTS_MAX + 1} quests"):
+        load(str(path))
 
 
 def test_the_tests_of_entries_may_lie_in_their_folder(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The loyalty role: budgets, stocks, prizes and teams, shared by all lines."""
