@@ -75,13 +75,16 @@ def _report(folder: Path, form: Format, out_file: Path | None) -> None:
 def explain(
     run: Annotated[str, common.RUN_ARGUMENT],
     sub: Annotated[int, typer.Option("--sub", help="Number of the line, from 0.", min=0)],
+    attributes: Annotated[
+        bool, typer.Option("--attributes", help="Also every attribute of the profile 360.")
+    ] = False,
     as_json: Annotated[bool, common.AS_JSON] = False,
 ) -> None:
     """Tell one subscriber's day, and every decision about it stage by stage."""
     folder = common.find_run(run)
     from scenarios.explain import explain as tell
 
-    explanation = tell(folder, sub)
+    explanation = tell(folder, sub, attributes=attributes)
     if as_json:
         common.out_json(plain(explanation))
     else:
@@ -129,7 +132,21 @@ def render(explanation: Any) -> str:
         lines += [f"  {key.ljust(width)}  {_told(value)}" for key, value in profile.items()]
     lines += ["", *_day(data.get("day") or [])]
     lines += ["", *_decisions(data.get("decisions") or [])]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_attributes(data.get("attributes") or [])])
+
+
+def _attributes(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the attributes that are not empty as a table; `stale` is what the engine may see."""
+    shown = [
+        {**row, "value": _told(row["value"]), "stale": _told(row["stale"])}
+        for row in rows
+        if row["value"]
+    ]
+    if not rows:
+        return []
+    head = f"attributes, {len(rows)}, of which {len(shown)} are not empty or 0"
+    columns = ["name", "value", "unit", "freshness_s", "stale"]
+    return ["", head, common.table(shown, columns, indent="  ")]
 
 
 def _day(rows: list[dict[str, Any]]) -> list[str]:

@@ -205,6 +205,13 @@ def _messages(runs: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     return rows, ("name", "edge", "meaning")
 
 
+def _attributes(runs: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    from actors.rtm.attributes import attributes
+
+    rows = [asdict(one) for one in attributes().values()]
+    return rows, ("name", "unit", "freshness_s", "bytes")
+
+
 LISTERS: dict[str, Lister] = {
     "scenarios": _scenarios,
     "tariffs": _entries("tariffs", ("name", "title", "segment", "prepaid", "share", "fee_minor")),
@@ -218,6 +225,7 @@ LISTERS: dict[str, Lister] = {
     "quests": _entries("quests", ("name", "title", "step", "reward_minor", "points")),
     "triggers": _triggers,
     "backlog": _backlog,
+    "attributes": _attributes,
     "geofences": _geofences,
     "data": _data,
     "runs": _runs,

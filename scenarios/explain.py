@@ -19,6 +19,7 @@ from actors import messages as m
 from actors.cells.actor import FULL
 from actors.profile import AGE_BANDS, APP, CONSENT, CONTROL, DEVICES, PREPAID
 from actors.rtm.params import SEGMENTS
+from scenarios.attributes import profile
 from scenarios.equilibrium import equilibrium
 from scenarios.outputs import BOUND
 from scenarios.placing import line_roles, timeline_entries
@@ -47,6 +48,7 @@ class Explanation:
     recorded : False where the line was outside the sample, so that the run was made again
     day : rows with `time` and `what`, and more
     decisions : rows with `time`, `trigger`, `outcome` and `stages`
+    attributes : of the profile 360, where asked for
     """
 
     sub: int
@@ -56,10 +58,15 @@ class Explanation:
     profile: dict[str, Any]
     day: list[dict[str, Any]] = field(default_factory=list)
     decisions: list[dict[str, Any]] = field(default_factory=list)
+    attributes: list[dict[str, Any]] = field(default_factory=list)
 
 
-def explain(run_path: Path, sub: int) -> Explanation:
+def explain(run_path: Path, sub: int, *, attributes: bool = False) -> Explanation:
     """Tell the life of a line in a run, after living it again alone.
+
+    Parameters
+    ----------
+    attributes : every attribute of the profile 360 too, at the end of the run
 
     Raises
     ------
@@ -76,7 +83,7 @@ def explain(run_path: Path, sub: int) -> Explanation:
             "there is no such line", path="--sub", found=sub, expected=f"0 to {world.n_lines - 1}"
         )
     if sub in world.plan.sampled:
-        return _tell(run_path, world, sub, recorded=True)
+        return _tell(run_path, world, sub, recorded=True, attributes=attributes)
     with open_run(run_path) as first:
         if "replay" in first.manifest:
             raise ScenarioError(
@@ -93,11 +100,19 @@ def explain(run_path: Path, sub: int) -> Explanation:
                     values={"recorded": first.manifest["state_digest"],
                             "again": again.manifest["state_digest"]},
                 )  # fmt: skip
-        return _tell(again.path, world, sub, recorded=False, name=Path(run_path).name)
+        return _tell(
+            again.path, world, sub, recorded=False, name=Path(run_path).name, attributes=attributes
+        )
 
 
 def _tell(
-    path: Path, world: World, sub: int, *, recorded: bool, name: str | None = None
+    path: Path,
+    world: World,
+    sub: int,
+    *,
+    recorded: bool,
+    name: str | None = None,
+    attributes: bool = False,
 ) -> Explanation:
     with open_run(path) as run:
         tables = {table: _rows(run, table, sub) for table in (
@@ -122,16 +137,29 @@ def _tell(
         )
     host, lived = live_alone(world, sub, tables, quality)
     n = prove(lived.get("activity", {}), tables["activity"], world)
-    profile = _profile(host, world)
+    who = _profile(host, world)
     return Explanation(
         sub,
         name or Path(path).name,
         recorded,
         f"lived again alone: {n} rows, every one as recorded",
-        profile,
+        who,
         _day(world, tables),
         _decisions(world, tables),
+        _attributes(host, world, lived.get("activity", {})) if attributes else [],
     )
+
+
+def _attributes(host: Host, world: World, rows: Rows) -> list[dict[str, Any]]:
+    """Return every attribute of the line at the end of the run, from its second life."""
+    if not rows:
+        rows = {f.name: np.zeros(0, np.int64) for s in (m.ACTIVITY, m.RATED) for f in s.fields}
+    subscribers, _, _ = line_roles(host.roles[0])
+    calendar, now_ms = world.clock.calendar, world.clock.end_ms
+    region = int(subscribers.profile["region"][0])
+    shift = int(calendar.region_shift_q[region]) + calendar.start_quarter
+    since_midnight = (now_ms // 900_000 + shift) % 96 * 900_000 + now_ms % 900_000
+    return profile(rows, now_ms=now_ms, midnight_ms=now_ms - since_midnight)
 
 
 def _rows(run: Any, table: str, sub: int) -> Any:

@@ -211,7 +211,7 @@ def test_wrong_input_is_exit_2_and_says_what_would_be_right(
 
 @pytest.mark.parametrize(
     "kind", ["scenarios", "tariffs", "offers", "channels", "quests", "triggers", "geofences",
-             "backlog", "runs", "metrics", "messages"],
+             "backlog", "attributes", "runs", "metrics", "messages"],
 )  # fmt: skip
 def test_every_kind_is_listed_as_a_table_and_as_json(kind: str, runner: FakeRunner, capsys):
     """Both forms name the same things."""
