@@ -98,6 +98,13 @@ def window_at(q, quest, ts_ms):
     return window if inside else np.int64(-1)
 
 
+def opening_in(q: QuestTables, quest: int, start_ms: int, end_ms: int) -> int:
+    """Return the moment in a tick at which a quest opens, ms, or -1."""
+    opens, every = int(q.open_ms[quest]), int(q.every_ms[quest])
+    at_ms = opens + max(-(-(start_ms - opens) // every), 0) * every
+    return at_ms if start_ms <= at_ms < end_ms else -1
+
+
 def compile_quests(
     quests: Sequence[Quest],
     params: RtmParams,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from actors import messages as m
-from actors.quest_tables import NEVER_MS, QuestTables
+from actors.quest_tables import NEVER_MS, QuestTables, opening_in
 from actors.rtm.awards import expire_points, points_open, take_grants
 from actors.rtm.quests import join, lapse, needed, play, quests_open
 from actors.rtm.state import GAME, POINTS
@@ -50,7 +50,7 @@ class LoyaltyDesk:
             expire_points(self.points.view, tick.start_ms // DAY_MS, counters)
         if enabled:
             for quest in range(len(self.quests.quest_id)):
-                at_ms = self._opening(quest, tick)
+                at_ms = opening_in(self.quests, quest, tick.start_ms, tick.end_ms)
                 if at_ms >= 0:
                     self._open(quest, at_ms, out, counters)
         return {
@@ -102,13 +102,6 @@ class LoyaltyDesk:
             "points_open": points,
             **{f"tier_{k}": int(tiers[k]) for k in range(1, len(self.quests.tier_points) + 1)},
         }
-
-    def _opening(self, quest: int, tick: Tick) -> int:
-        """Return the moment in this tick at which a quest opens, ms, or -1."""
-        opens, every = int(self.quests.open_ms[quest]), int(self.quests.every_ms[quest])
-        windows = max(-(-(tick.start_ms - opens) // every), 0)
-        at_ms = opens + windows * every
-        return at_ms if tick.start_ms <= at_ms < tick.end_ms else -1
 
     def _open(self, quest: int, at_ms: int, out: dict[str, list[Rows]], counters: Any) -> None:
         """Let lines join a round."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.metrics import SUBSCRIBER_METRICS
-from actors.quest_tables import window_at
+from actors.quest_tables import opening_in, window_at
 from actors.subscribers.acts import EXTRAS
 from actors.subscribers.after_calls import AfterCallTables, hear_advice, hear_outcomes
 from actors.subscribers.answers import hear_all, heed_account, score_visits, take_due
@@ -22,7 +22,7 @@ from actors.subscribers.calling import CallingTables, who_calls, who_complains
 from actors.subscribers.chunk import scratch
 from actors.subscribers.diary import count_lines, plan_day
 from actors.subscribers.live import generate
-from actors.subscribers.players import PlayTables, cheat, go_out, opening_of
+from actors.subscribers.players import PlayTables, cheat, go_out
 from actors.subscribers.replay import undrawn
 from actors.subscribers.replaying import Replaying
 from actors.subscribers.state import (
@@ -363,7 +363,7 @@ class SubscriberActor(Replaying):
         everywhere = np.ones(len(self.world.tables.region_shift_q), np.uint8)
         added = 0
         for quest in range(len(play.outings)):
-            at_ms = opening_of(play, quest, tick.start_ms, tick.end_ms)
+            at_ms = opening_in(play.quests, quest, tick.start_ms, tick.end_ms)
             moments = [(at_ms, everywhere)] if at_ms >= 0 else []
             moments += [
                 (epoch * 900_000, regions) for epoch, regions in tick.dawns

@@ -8,7 +8,7 @@ at 0 nothing is drawn and nothing moves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -138,10 +138,3 @@ def cheat(s, p, play, lo, quest, ts_ms, end_ms, due, n, write):
                 due.ts_ms[n] = at_ms
             n += 1
     return n
-
-
-def opening_of(play: Any, quest: int, start_ms: int, end_ms: int) -> int:
-    """Return the moment in a tick at which a quest opens, ms, or -1."""
-    opens, every = int(play.quests.open_ms[quest]), int(play.quests.every_ms[quest])
-    at_ms = opens + max(-(-(start_ms - opens) // every), 0) * every
-    return at_ms if start_ms <= at_ms < end_ms else -1
