@@ -32,7 +32,6 @@ def recorded_tables() -> dict[str, tuple[Schema, ...]]:
         "calls": (m.CALL_OUTCOME,),
         "credits": (m.CREDIT,),
         "grants": (m.GRANT,),
-        "placed": (m.PLACED,),
         "detections": (m.DETECTION,),
         "recorded": (m.RECORDED,),
         "replayed": (m.REPLAYED,),

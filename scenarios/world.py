@@ -294,7 +294,6 @@ def _plan(scenario: Any, geo: Geography, n_lines: int, sampled: np.ndarray | Non
             "CallOutcome": "calls",
             "Credit": "credits",
             "Grant": "grants",
-            "Placed": "placed",
             "Detection": "detections",
             "Recorded": "recorded",
             "Replayed": "replayed",

@@ -17,6 +17,7 @@ from actors.rtm.quests import join, lapse, needed, play, quests_open
 from actors.rtm.state import GAME, POINTS
 from sim.core.actor import Inbox, Rows
 from sim.core.columns import Block, Columns
+from sim.core.errors import LimitError
 from sim.core.sparse import Sparse
 from sim.core.ticks import DAY_MS, Tick
 
@@ -69,6 +70,8 @@ class LoyaltyDesk:
         d = deeds.view
         n_rows, n_claims = needed(self.games.view, self.quests, d, n)
         self.games.reserve(int(n_rows))
+        if n_claims and (self.quests.step_rule >= 0).any() and n_hits + n_claims > hits.capacity:
+            raise LimitError(f"hits of one slice exceed their room of {hits.capacity}")
         claims = Columns(m.CLAIM, max(int(n_claims), 1))
         made, filled = play(
             self.games.view, self.state.view, self.quests, self.first, d, n,
