@@ -25,23 +25,21 @@ from actors.channels.actor import ChannelActor
 from actors.channels.actor import compile_tables as channel_tables
 from actors.contact_centre.actor import ContactCentreActor
 from actors.loyalty.actor import LoyaltyActor
-from actors.loyalty.actor import compile_tables as loyalty_tables
 from actors.metrics import ARMS, BUCKETS, SUBSCRIBER_METRICS
 from actors.profile import ProfileTables
-from actors.quest_tables import compile_quests
 from actors.rtm.actor import RtmActor, RtmWorld
 from actors.rtm.params import NEEDS, SEGMENTS
 from actors.rtm.state import ANSWERED
 from actors.rtm.tables import bind, dwell_seconds
 from actors.rtm.tables import compile_tables as rtm_tables
 from actors.subscribers.actor import SubscriberActor, SubscriberCounters, SubscriberWorld
-from actors.subscribers.players import compile_play
 from actors.subscribers.tables import activity_factors
 from actors.subscribers.tables import compile_tables as subscriber_tables
 from actors.subscribers.touch import compile_touch
 from geo.geography import Geography
 from geo.territory import build_geography
 from scenarios import centre
+from scenarios.games import compile_games
 from scenarios.global_roles import TwinGlobals
 from scenarios.population import (
     Donors,
@@ -338,6 +336,12 @@ def _name_ids(offers: Sequence[Any], channels: Sequence[Any]) -> tuple[np.ndarra
     return ids, ways
 
 
+def _channel_tables(scenario: Any, channels: Sequence[Any]) -> Any:
+    """Return the tables of the channels, scaled down from the base that the catalogue states."""
+    scale, level = scenario.population.subscribers / FULL_SCALE, scenario.money.price_level
+    return channel_tables(channels, seed=scenario.seed, scale=scale, price_level=level)
+
+
 def build_world(
     loaded: Any, geo: Geography, *, donors: Donors | None = None, sampled: np.ndarray | None = None
 ) -> World:
@@ -353,7 +357,6 @@ def build_world(
     tariffs = list(catalogue.tariffs.values())
     offers = list(catalogue.offers.values())
     channels = list(catalogue.channels.values())
-    quests = list(catalogue.quests.values())
     calendar = make_calendar(scenario, geo)
     n_start = scenario.population.subscribers
     n_lines = n_start + n_joining(scenario)
@@ -372,16 +375,7 @@ def build_world(
         start_quarter=calendar.start_quarter,
     )
     ids, ways = _name_ids(offers, channels)
-    games = compile_quests(
-        quests,
-        scenario.rtm,
-        geo,
-        seed=scenario.seed,
-        price_level=level,
-        offers=offers,
-        rules=bindings.rules,
-        n_lines=n_start,
-    )
+    games = compile_games(loaded, geo, bindings.rules)
     engine = rtm_tables(
         scenario.rtm,
         geo,
@@ -412,7 +406,7 @@ def build_world(
             calling=centre.calling(scenario),
             touch=compile_touch(channels),
             after_calls=centre.after_calls(scenario, channels),
-            play=compile_play(quests, games),
+            play=games.play,
         ),
         billing=BillingWorld(
             billing_tables(scenario.billing, tariffs=tariffs, offers=offers, price_level=level),
@@ -420,7 +414,7 @@ def build_world(
         ),
         rtm=RtmWorld(
             engine,
-            games,
+            games.engine,
             tuple((r.label, r.trigger.name, r.options) for r in bindings.rules),
             labels,
             scenario.rtm.enabled,
@@ -430,14 +424,10 @@ def build_world(
             screen=centre.screen(scenario, engine, channels, offers),
         ),
         population=_population_tables(scenario, catalogue, geo, sub_tables),
-        channel_tables=channel_tables(
-            channels, seed=scenario.seed, scale=n_start / FULL_SCALE, price_level=level
-        ),
+        channel_tables=_channel_tables(scenario, channels),
         cell_tables=cell_tables(scenario.cells, geo, weight=weight, n_lines=n_start),
         centre_tables=centre.queue_tables(scenario),
-        loyalty_tables=loyalty_tables(
-            quests, seed=scenario.seed, share=1 / weight, price_level=level, engine=games
-        ),
+        loyalty_tables=games.loyalty,
         donors=donors,
         geo=geo,
     )

@@ -14,10 +14,11 @@ import numpy as np
 
 from actors import messages as m
 from actors.loyalty.params import Quest
+from actors.loyalty.state import MEMBER, TEAM
 from actors.metrics import LOYALTY_METRICS
 from sim.core import rng
 from sim.core.actor import Rows
-from sim.core.columns import Columns, Field, Schema, empty_rows, take_rows
+from sim.core.columns import Columns, Schema, empty_rows, take_rows
 from sim.core.metrics import Tally, new_tally, reset
 from sim.core.ticks import Tick
 
@@ -25,25 +26,6 @@ LoyaltyCounters = namedtuple(  # type: ignore[misc]  # names are data
     "LoyaltyCounters", [metric.name for metric in LOYALTY_METRICS]
 )
 
-MEMBER = Schema(
-    "TeamMember",
-    (
-        Field("sub", "i4", "1", "global id of the line"),
-        Field("quest", "i2", "1", "which quest", named=True),
-        Field("team", "i4", "1", "which team"),
-    ),
-    doc="lines in teams",
-)
-TEAM = Schema(
-    "TeamStep",
-    (
-        Field("quest", "i2", "1", "which quest", named=True),
-        Field("team", "i4", "1", "which team"),
-        Field("step", "u1", "1", "which step"),
-        Field("units", "i8", "by step", "progress of all members together"),
-    ),
-    doc="what teams have done",
-)
 NO_LIMIT = 1 << 60
 
 

@@ -66,8 +66,7 @@ def test_the_reference_run_has_something_to_compare(whole: Run) -> None:
         assert len(whole.rows(name)["sub"]) > 0, name
     assert set(whole.digest) == {
         "SubscriberState", "BillingState", "RtmState", "Cells", "Channels", "ContactCentre",
-        "Exposure",
-        "Experiment", "Contacts", "Taken", "Caller",
+        "Exposure", "Experiment", "Contacts", "Taken", "Caller", "Game", "Points", "Loyalty",
     }  # fmt: skip
     assert all(whole.digest.values())
     for name in (

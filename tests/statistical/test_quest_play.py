@@ -9,6 +9,7 @@ import pytest
 
 from actors import messages as m
 from actors.quest_tables import plays
+from scenarios import load
 from tests.factories import MYOPIC, Run, run_world, tiny_world
 
 GAME = {
@@ -82,20 +83,25 @@ def test_a_purchase_opens_a_promo_and_the_promo_brings_the_gift() -> None:
 
     No gift without both, and each gift is booked by billing.
     """
+    # What is bought without an offer is what the catalogue sells: its offers stay, for nobody.
+    offers = list(load("city_day").catalogue.offers)
     options: dict[str, Any] = {
         **MYOPIC,
         "rtm.app_share": 1.0,
         "subscribers.answers.seen_share": 1,
         "subscribers.answers.delay_median_min": 5,
-        "subscribers.needs.organic_share.data": 1,
+        "subscribers.needs.organic_share.device": 1,
         "subscribers.needs.spontaneous_per_day": dict.fromkeys(("data", "device"), 1.0),
-        "catalog.quests": ["promo_then_gift"], "catalog.offers": ["promo"],
-        "catalog.define": {"offers": {"promo": PROMO},
-                           "quests": {"promo_then_gift": {"joins": 1.0}}},
+        "catalog.quests": ["promo_then_gift"], "catalog.offers": [*offers, "promo"],
+        "catalog.define": {
+            "offers": {"promo": PROMO, **{o: {"eligible": {"nobody": True}} for o in offers}},
+            "quests": {"promo_then_gift": {"joins": 1.0}},
+        },
     }  # fmt: skip
     run = run_world(tiny_world(subscribers=1_500, days=2.0, **options))
     totals = run.totals
-    hits, steps = int(totals["trigger_hits"].sum()), int(totals["quest_steps"].sum())
+    rule = run.world.labels["trigger"].index("quest_step")
+    hits, steps = int(totals["trigger_hits"][rule]), int(totals["quest_steps"].sum())
     done = int(totals["quests_completed"].sum())
     assert hits > 0 and 0 < done <= int(totals["purchases"].sum())
     assert steps == hits + done
