@@ -29,7 +29,7 @@ UNITS = {"use_data_mb": 1000, "talk_min": 60}
 CAUSES = ("any", "own", "offer")
 NEVER_MS = 1 << 60
 S_QUEST = stream("joins a quest")
-SLACK_M = 10_000
+SLACK_M = 3_000
 """Distance that is no abuse, m: cells are coarse and fences wide (assumption)."""
 POINTS_ROW, PLACE_ROW = rng.name_id("loyalty:points"), rng.name_id("loyalty:last place")
 
