@@ -284,6 +284,7 @@ class _Job:
             events=saver.events,
         )
         assert self.teller is not None
+        folder.started(self.manifest_now("running"))
         self.teller.phase("run")
         began, cpu = time.monotonic(), self.meter.cpu_seconds()
         self.recovery = Recovery(

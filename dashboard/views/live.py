@@ -170,16 +170,17 @@ def _notes(info: RunInfo) -> None:
 
 
 def _line(info: RunInfo) -> dict[str, Any]:
-    manifest = info.manifest
+    manifest, done = info.manifest, info.status
+    complete = info.state == "complete"
+    sim_s = manifest.get("sim_seconds") if complete else (done.get("sim_ms") or 0) / 1000
     return {
         "run": info.name, "state": frame.STATES.get(info.state, ("", info.state))[1],
         "scenario": manifest.get("scenario") or NONE, "seed": manifest.get("seed"),
         "subscribers": manifest.get("subscribers"),
-        "days": None if manifest.get("sim_seconds") is None
-        else round(manifest["sim_seconds"] / 86_400, 3),
-        "events": short(manifest.get("events_total")),
-        "events a second": manifest.get("events_per_second"),
-        "wall, s": manifest.get("wall_seconds"),
+        "days": None if sim_s is None else round(sim_s / 86_400, 3),
+        "events": short(manifest.get("events_total") if complete else done.get("events")),
+        "events a second": (manifest if complete else done).get("events_per_second"),
+        "wall, s": manifest.get("wall_seconds") if info.state != "running" else None,
         "hash": str(manifest.get("scenario_hash") or "")[:8],
         "digest": manifest.get("state_digest"),
     }  # fmt: skip

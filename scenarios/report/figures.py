@@ -193,7 +193,7 @@ def uplift(cases: Mapping[str, Mapping[str, Any]], currency: str) -> go.Figure:
     )
     figure.add_vline(x=0, line={"color": "#9aa1a9", "width": 1})
     figure.update_yaxes(categoryorder="array", categoryarray=[n for n, _ in rows])
-    figure.update_xaxes(title=f"margin per 1,000 winners, treated less withheld, {currency}")
+    figure.update_xaxes(title=f"margin per 1,000 winners, {currency}")
     return style(figure, height=130 + 27 * len(rows))
 
 

@@ -20,7 +20,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from sim.core.errors import ScenarioError
+from sim.core.errors import ScenarioError, TwinError
 
 PART = ".part"
 LOCK_FILE = ".lock"
@@ -137,6 +137,11 @@ class RunFolder:
         self._release()
         return final
 
+    def started(self, manifest: dict[str, Any] | None) -> None:
+        """Write what is known when the first tick begins, so that a watcher sees which."""
+        if manifest is not None:
+            self.write_json(MANIFEST_FILE, manifest)
+
     def interrupted(self, manifest: dict[str, Any] | None = None) -> Path:
         """Leave the `.part` to be resumed; its manifest says `interrupted`."""
         return self._leave("interrupted", manifest, None, exit_code=130)
@@ -144,7 +149,11 @@ class RunFolder:
     def failed(self, error: BaseException | str, manifest: dict[str, Any] | None = None) -> Path:
         """Leave the `.part` as evidence; its manifest says `failed` and why."""
         code = int(getattr(error, "exit_code", 1))
-        return self._leave("failed", manifest, str(error) or type(error).__name__, exit_code=code)
+        reason = str(error)
+        if isinstance(error, BaseException) and not isinstance(error, TwinError):
+            # What Python says of a KeyError is the key alone.
+            reason = f"{type(error).__name__}: {error}" if reason else type(error).__name__
+        return self._leave("failed", manifest, reason, exit_code=code)
 
     # --- files --------------------------------------------------------------------------------
 

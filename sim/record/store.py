@@ -248,7 +248,7 @@ def run_info(path: Path) -> RunInfo:
     if path.name.endswith(PART):
         if is_live(path):
             state = "running"
-        elif status.get("state") == "running":
+        elif "running" in (state, status.get("state")):
             state = "killed"
     elif not all((path / f).is_file() for f in REQUIRED):
         state = "damaged"

@@ -14,6 +14,7 @@ import pytest
 from sim.core.errors import ScenarioError
 from sim.record.folder import RunFolder, is_live, read_json, resumable, write_json
 from sim.record.manifest import MANIFEST_VERSION, Manifest, MemoryMeter, git_state, tree_cpu_seconds
+from sim.record.store import list_runs
 
 HOLD = """
 import sys, time, os
@@ -161,10 +162,24 @@ def test_a_failure_leaves_its_reason(tmp_path):
     folder.write_json("manifest.json", {"seed": 1})
     part = folder.failed(ValueError("no more seats"))
     assert read_json(part / "manifest.json") == {
-        "seed": 1, "status": "failed", "error": "no more seats",
+        "seed": 1, "status": "failed", "error": "ValueError: no more seats",
     }  # fmt: skip
-    assert read_json(part / "status.json")["error"] == "no more seats"
+    assert read_json(part / "status.json")["error"] == "ValueError: no more seats"
     assert not is_live(part)
+
+
+def test_a_watcher_sees_which_run_it_is_and_a_kill_is_told_from_a_run(tmp_path):
+    """The manifest stands from the first tick; without a live process the run was killed."""
+    folder = RunFolder.create(tmp_path, "x")
+    folder.started({"status": "running", "scenario": "city_day", "seed": 7})
+    [info] = list_runs(tmp_path)
+    assert (info.state, info.manifest["scenario"], info.manifest["seed"]) == (
+        "running",
+        "city_day",
+        7,
+    )
+    folder._release()
+    assert [i.state for i in list_runs(tmp_path)] == ["killed"]
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path):

@@ -57,7 +57,7 @@ def test_the_second_terminal_shows_the_line_of_the_first(tmp_path: Path) -> None
         ("complete", 0, "complete: "),
         ("interrupted", 130, "goes on with --resume"),
         ("limit", 4, "(pool is full)"),
-        ("internal", 1, "(broken)"),
+        ("internal", 1, "(OSError: broken)"),
     ],
 )
 def test_watching_ends_with_the_run_and_its_code(
