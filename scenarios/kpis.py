@@ -17,6 +17,7 @@ from scenarios.estimates import Estimate, ratio, rounded, share
 from scenarios.kpis_cases import CaseInfo, experiments, use_cases
 from scenarios.kpis_centre import contact_centre
 from scenarios.kpis_flags import red_flags
+from scenarios.kpis_triggers import triggers
 from sim.core.histogram import quantiles, share_below
 
 Labels = Mapping[str, tuple[str, ...]]
@@ -118,6 +119,7 @@ def kpis(
         "contact_centre": contact_centre(totals, labels),
         "quests": _quests(t),
         "geofences": _geofences(t),
+        "triggers": triggers(totals, labels),
         "experiments": trials,
         "satisfaction": _satisfaction(t, stocks),
         "churn": _churn(t, context),
@@ -297,6 +299,9 @@ def _funnel(t: _Counts, trials: Mapping[str, Any]) -> dict[str, Any]:
         "opted_out": t.all("opted_out"),
         "rows_seen": t.all("rows_seen"),
         "rows_lost": t.all("rows_lost"),
+        "rows_late": t.all("rows_late"),
+        "rows_too_late": t.all("rows_too_late"),
+        "rows_twice": t.all("rows_twice"),
     }
 
 

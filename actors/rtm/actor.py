@@ -17,14 +17,17 @@ from actors import messages as m
 from actors.metrics import RTM_METRICS
 from actors.rtm.breaches import count_breaches
 from actors.rtm.calls import Screen, forget_calls, hits_of_calls, note_calls
+from actors.rtm.capture import Feed, filled, put_late
 from actors.rtm.decide import decide
 from actors.rtm.dispatch import Rule
 from actors.rtm.experiments import close_experiments, mark_purchases
 from actors.rtm.history import forget_old
+from actors.rtm.hysteresis import hold_back, make_back
 from actors.rtm.outcomes import take_deliveries
+from actors.rtm.quality import MATCH_MS, Judge, unread_counters
 from actors.rtm.quests import quests_open, run_quest
 from actors.rtm.scan import make_scan
-from actors.rtm.state import CALLERS, CONTACTS, EXPERIMENT, HIT, TAKEN, engine_view
+from actors.rtm.state import CALLERS, CONTACTS, EXPERIMENT, HELD, HIT, TAKEN, engine_view
 from actors.rtm.tables import RtmTables
 from actors.rtm.triggers import CALL, registry
 from sim.core.actor import Inbox, Rows, Slice
@@ -46,7 +49,7 @@ class RtmWorld:
     Attributes
     ----------
     tables : `RtmTables`
-    rules : the rules compiled into the scan kernel, as (label, trigger, options)
+    rules : the rules compiled into the scan kernel, as (label, trigger, options, re-arms)
     labels : labels of metric dimensions
     enabled : False sees everything and decides nothing
     n_cases : use cases of the run
@@ -58,7 +61,7 @@ class RtmWorld:
     """
 
     tables: RtmTables
-    rules: tuple[tuple[str, str, tuple[int, ...]], ...]
+    rules: tuple[tuple[str, str, tuple[int, ...], bool], ...]
     labels: dict[str, tuple[str, ...]]
     enabled: bool
     n_cases: int
@@ -70,15 +73,17 @@ class RtmWorld:
 
 
 @functools.lru_cache(maxsize=8)
-def scan_for(rules: tuple[tuple[str, str, tuple[int, ...]], ...]) -> Any:
+def scan_for(rules: tuple[tuple[str, str, tuple[int, ...], bool], ...]) -> Any:
     """Return the scan kernel of a set of rules, compiled once in a process."""
-    return make_scan(rules_of(rules))
+    chain = rules_of(rules)
+    back = make_back([(r.trigger, rearms) for r, (*_, rearms) in zip(chain, rules, strict=True)])
+    return make_scan(chain, back)
 
 
-def rules_of(rules: tuple[tuple[str, str, tuple[int, ...]], ...]) -> list[Rule]:
+def rules_of(rules: tuple[tuple[str, str, tuple[int, ...], bool], ...]) -> list[Rule]:
     """Return rules with their triggers."""
     known = registry()
-    return [Rule(label, known[name], options) for label, name, options in rules]
+    return [Rule(label, known[name], options) for label, name, options, _ in rules]
 
 
 EXPERIMENTS_AT_START = 1024
@@ -95,13 +100,11 @@ class RtmActor:
 
     role: ClassVar[str] = "rtm"
     consumes: ClassVar[tuple[Schema, ...]] = (
-        m.ACTIVITY,
-        m.RATED,
-        m.ACCOUNT_EVENT,
-        m.DELIVERY,
-        m.CALL_OUTCOME,
-    )
-    produces: ClassVar[tuple[Schema, ...]] = (m.INTENT, m.CREDIT, m.DETECTION, m.DECISION)
+        m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT, m.DELIVERY, m.CALL_OUTCOME,
+    )  # fmt: skip
+    produces: ClassVar[tuple[Schema, ...]] = (
+        m.INTENT, m.CREDIT, m.DETECTION, m.TRIGGERED, m.DECISION,
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -110,6 +113,7 @@ class RtmActor:
         profile: Columns,
         state: Columns,
         contacts: Rows | None = None,
+        judged: np.ndarray | None = None,
     ) -> None:
         self.world = world
         self.first = first
@@ -119,6 +123,7 @@ class RtmActor:
         self.columns.ids = {f"recent_{name}": ids for name, ids in by_column.items()}
         self.contacts = Sparse(CONTACTS, by_column)
         self.taken = Sparse(TAKEN)
+        self.held = Sparse(HELD)
         if contacts is not None:
             self.contacts.restore(contacts)
         self.enabled = world.enabled
@@ -131,12 +136,28 @@ class RtmActor:
         ]
         self._tally = new_tally(RTM_METRICS, world.labels)
         self._counters = RtmCounters(**self._tally)
+        self.feed = Feed(world.tables.capture, world.tables.seed)
+        self.judge = self._make_judge(judged)
+        self._truth: list[Rows] = []
+        self._real: list[Rows] = []
         self._reasons = np.zeros(max(world.n_cases, 1), np.uint8)
         self._out: dict[str, list[Rows]] = {}
 
+    def _make_judge(self, lines: np.ndarray | None) -> Judge | None:
+        t = self.world.tables
+        if lines is None or not t.capture.judged:
+            return None
+        return Judge(
+            self.world.tables, self.first, self.profile, self.columns, lines,
+            self.world.tables.capture.limit_ms + 2 * MATCH_MS,
+            unread_counters(RtmCounters, tuple((k, len(v)) for k, v in self.world.labels.items())),
+        )  # fmt: skip
+
     def begin(self, tick: Tick, inbox: Inbox) -> None:
         """Book what became of messages, and open or close the game."""
-        self._out = {name: [] for name in ("Intent", "Credit", "Detection", "Decision")}
+        self._out = {
+            name: [] for name in ("Intent", "Credit", "Detection", "Triggered", "Decision")
+        }
         self.columns["bought"][:] = 0
         for verb, _, _ in inbox.commands:
             if verb in ("rtm_on", "rtm_off"):
@@ -164,7 +185,7 @@ class RtmActor:
     @property
     def view(self) -> Any:
         """Return what kernels of decisions see of the lines."""
-        return engine_view(self.columns, self.contacts, self.taken, self.first)
+        return engine_view(self.columns, self.tables()[:3], self.first)
 
     def _forget_contacts(self, now_ms: int) -> None:
         """Once a day, forget the contacts that no cap counts any more."""
@@ -185,7 +206,9 @@ class RtmActor:
             for tables, hits in hits_of_calls(
                 world.screen, world.tables, self._call_rules, rows, found, self.columns, self.first
             ):
-                self._decide(hits, hits.n, tables)
+                n = self._hold_back(hits, hits.n) if tables is world.tables else hits.n
+                if n:
+                    self._decide(hits, n, tables)
 
     def _bridge_gaps(self, tick: Tick) -> None:
         """Let the clock of silence stand still over gaps of a recording that end in this tick."""
@@ -205,14 +228,19 @@ class RtmActor:
         hits, found, credits = self._scratch(part)
         if self.world.tables.contact.case_limits.any():
             self.taken.reserve(int((activity.rows()["kind"] == m.RESPONSE).sum()))
+        rows, ratings = filled(activity, activity.n), filled(rated, activity.n)
+        seen, told, n_rows = activity.columns, rated.columns, activity.n
+        if self.feed.tables.defers:
+            low, high = self.first + part.first, self.first + part.last
+            seen, told, n_rows = self.feed.take(tick, low, high, rows, ratings, self._counters)
         n_hits, n_found, n_credits = self.scan(
             self.view,
             self.profile.view,
             self.world.tables,
             self.first,
-            activity.view,
-            activity.n,
-            rated.view,
+            seen.view,
+            n_rows,
+            told.view,
             events.view,
             events.n,
             hits.view,
@@ -225,6 +253,12 @@ class RtmActor:
         )
         if n_hits < 0:
             raise LimitError(f"hits of one slice exceed their room of {ROOM}")
+        if self.judge is not None and len(self.judge.lines):
+            self._real.append(self._triggered(filled(hits, n_hits), tick))
+            self._truth.append(self.judge.see(self.scan, rows, ratings, events.rows()))
+        if self.feed.tables.defers and n_hits:
+            put_late(hits, n_hits, tick.start_ms)
+        n_hits = self._hold_back(hits, n_hits)
         found.n, credits.n = n_found, n_credits
         self._keep("Detection", found.copy_rows())
         self._keep("Credit", credits.copy_rows())
@@ -233,6 +267,9 @@ class RtmActor:
 
     def finish(self, tick: Tick) -> dict[str, Rows]:
         """Settle the horizons that ended, and return what leaves on next-tick edges."""
+        if self.judge is not None and len(self.judge.lines):
+            self.judge.settle(self._truth, self._real, tick.end_ms, self._counters)
+            self._truth, self._real = [], []
         mark_purchases(
             self.columns.view, self.world.tables, self.first, self.pool.view, self.n_pool
         )
@@ -262,6 +299,7 @@ class RtmActor:
     def ledger(self) -> dict[str, int]:
         """Return open horizons and games."""
         return {
+            "rows_waiting": int((self.feed.waiting["watched"] == 0).sum()),
             "experiments_open": self.n_pool, "quests_open": quests_open(self.columns.view),
         }  # fmt: skip
 
@@ -274,15 +312,27 @@ class RtmActor:
         return {
             "Experiment": self.pool.digest_rows(self.n_pool, self.world.case_ids),
             **{table.schema.name: table.digest() for table in self.tables()},
+            **(self.feed.digests() if self.feed.tables.defers else {}),
+            **({} if self.judge is None else self.judge.digests(self._rule_ids())),
         }
+
+    def pooled(self, saved: dict[str, Any]) -> list[tuple[Columns, np.ndarray, np.ndarray]]:
+        """Return (rows, line and key of each) of what a snapshot holds under way and judged."""
+        out = self.feed.keyed(saved) if self.feed.tables.defers else []
+        return out + ([] if self.judge is None else self.judge.keyed(saved, self._rule_ids()))
+
+    def _rule_ids(self) -> np.ndarray:
+        return self.world.tables.rule_id.astype(np.uint64)
 
     def tables(self) -> tuple[Sparse, ...]:
         """Return what only some lines have, by line and name."""
-        return self.contacts, self.taken, self.callers
+        return self.contacts, self.taken, self.held, self.callers
 
     def nbytes(self) -> int:
         """Return the bytes of state, pools and sparse tables."""
-        return self.columns.nbytes + self.pool.nbytes + sum(t.nbytes for t in self.tables())
+        judge = 0 if self.judge is None else self.judge.nbytes()
+        tables = sum(table.nbytes for table in self.tables())
+        return self.columns.nbytes + self.pool.nbytes + tables + self.feed.nbytes() + judge
 
     def snapshot(self) -> dict[str, Any]:
         """Return state, pool, sparse tables and whether the engine is on."""
@@ -290,7 +340,9 @@ class RtmActor:
         return {
             "state": self.columns.snapshot(),
             "pool": pool,
-            "tables": {table.schema.name: table.snapshot() for table in self.tables()},
+            **{table.schema.name: table.snapshot() for table in self.tables()},
+            **self.feed.snapshot(),
+            **({} if self.judge is None else self.judge.snapshot()),
             "enabled": np.array(self.enabled),
         }
 
@@ -303,8 +355,29 @@ class RtmActor:
         for name, array in saved["pool"].items():
             self.pool[name][: self.n_pool] = array
         for table in self.tables():
-            table.restore(saved["tables"][table.schema.name])
+            table.restore(saved[table.schema.name])
+        self.feed.restore(saved)
+        if self.judge is not None:
+            self.judge.restore(saved)
         self.enabled = bool(saved["enabled"])
+
+    def _triggered(self, hits: Rows, tick: Tick) -> Rows:
+        """Tell the subscribers of the hits of judged lines, to be scored and forgotten."""
+        assert self.judge is not None
+        own = self.judge.own(hits, tick.start_ms)
+        need = self.world.tables.rule_need[own["trigger"]]
+        self._keep("Triggered", {**{n: own[n] for n in ("sub", "ts_ms", "trigger")}, "need": need})
+        return own
+
+    def _hold_back(self, hits: Block, n: int) -> int:
+        """Drop the hits that hysteresis holds back; return how many are left."""
+        if not n or not self.world.tables.hold.used:
+            return n
+        self.held.reserve(n)
+        return hold_back(
+            self.profile.view, self.world.tables, self.held.view, self.first, hits.view, n,
+            self._counters,
+        )  # fmt: skip
 
     def _decide(self, hits: Block | Columns, n_hits: int, tables: Any) -> None:
         self._make_room(n_hits)

@@ -33,6 +33,7 @@ from actors.subscribers.state import (
 )
 from actors.subscribers.tables import SubscriberTables
 from actors.subscribers.touch import TouchTables, who_comes
+from actors.subscribers.wants import judge_hits
 from sim.core.actor import Inbox, Rows, Slice
 from sim.core.columns import Block, Columns, Schema, concat_rows, empty_rows
 from sim.core.errors import LimitError
@@ -98,6 +99,7 @@ class SubscriberActor(Replaying):
         m.CALL_OUTCOME,
         m.ACCOUNT_EVENT,
         m.DETECTION,
+        m.TRIGGERED,
         m.RECORDED,
         m.REPLAYED,
         m.PLACED,
@@ -151,6 +153,7 @@ class SubscriberActor(Replaying):
         self._hear(inbox.rows.get("Delivery"), tick)
         hear_advice(after, state, self.first, self.world.tables, self._truth, self._counters)
         self._score(inbox.rows.get("Detection"))
+        self._judge(inbox.rows.get("Triggered"))
         self._call(inbox.rows.get("AccountEvent"), tick)
         self._come(inbox.rows.get("Placed"), tick)
         for epoch, regions in tick.dawns:
@@ -347,6 +350,17 @@ class SubscriberActor(Replaying):
                 self._seed,
                 self.first,
                 m.DETECTION.tuple_type(**rows),
+                len(rows["sub"]),
+                self._counters,
+            )
+
+    def _judge(self, rows: Rows | None) -> None:
+        if rows is not None and len(rows["sub"]):
+            judge_hits(
+                self.columns.view,
+                self.world.tables,
+                self.first,
+                m.TRIGGERED.tuple_type(**rows),
                 len(rows["sub"]),
                 self._counters,
             )
