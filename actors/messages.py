@@ -245,6 +245,18 @@ DETECTION = Schema(
     doc="rtm to subscribers: a believed visit, to be scored against the truth and forgotten",
 )
 
+TRIGGERED = Schema(
+    "Triggered",
+    (
+        _SUB,
+        _TS,
+        Field("trigger", "i2", "1", "which rule was satisfied"),
+        Field("need", "u1", "code", "category that its use case is for"),
+    ),
+    edge="feedback",
+    doc="rtm to subscribers: hits of judged lines, to be scored against needs and forgotten",
+)
+
 DECISION = Schema(
     "Decision",
     (
@@ -373,7 +385,7 @@ CALL_OUTCOME = Schema(
 
 SCHEMAS = (
     RECORDED, REPLAYED, CALL, CALL_OUTCOME, PLACED, TOUCH, CLAIM, GRANT,
-    ACTIVITY, RATED, ACCOUNT_EVENT, INTENT, DELIVERY, CREDIT, DETECTION, DECISION, TRUTH,
+    ACTIVITY, RATED, ACCOUNT_EVENT, INTENT, DELIVERY, CREDIT, DETECTION, TRIGGERED, DECISION, TRUTH,
 )  # fmt: skip
 
 

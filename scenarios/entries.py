@@ -102,8 +102,38 @@ def trigger_options(node: Node) -> tuple[dict[str, Any] | None, list[Problem]]:
                 expected=close or "one of " + ", ".join(known),
             )  # fmt: skip
         ]
+    from actors.rtm.hysteresis import KEY
+
+    held, more = _hysteresis(name, child)
+    if isinstance(child.value, dict) and KEY in child.value:
+        rest = {key: value for key, value in child.value.items() if key != KEY}
+        child = Node(rest, child.file, child.line, child.key_line, child.text)
     options, problems = validate(known[name], child, prefix=("when", name))
-    return None if options is None else options.model_dump(mode="json"), problems
+    if options is None or more:
+        return None, problems + more
+    return {**options.model_dump(mode="json"), **held}, problems
+
+
+def _hysteresis(name: str, node: Node) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the hysteresis of an offer's trigger, if any, and what is wrong with it."""
+    from actors.rtm.hysteresis import KEY, KIND_OF, Hysteresis
+    from actors.rtm.triggers import SIGNALS, registry
+
+    place = look(node, KEY) if isinstance(node.value, dict) else None
+    if place is None:
+        return {}, []
+    held, problems = validate(Hysteresis, place, prefix=("when", name, KEY))
+    if held is None:
+        return {}, problems
+    if held.rearm and registry()[name].signal not in KIND_OF:
+        return {}, [
+            problem_at(
+                look(place, "rearm") or place, ("when", name, KEY, "rearm"),
+                "this trigger fires once by itself: no value of it can go back",
+                expected="a trigger on " + ", ".join(SIGNALS[k] for k in KIND_OF),
+            )
+        ]  # fmt: skip
+    return {KEY: held.model_dump(mode="json")}, problems
 
 
 Entries = dict[str, dict[str, Node]]

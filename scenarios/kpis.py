@@ -18,6 +18,7 @@ from scenarios.kpis_cases import CaseInfo, experiments, use_cases
 from scenarios.kpis_centre import contact_centre
 from scenarios.kpis_flags import red_flags
 from scenarios.kpis_loyalty import QuestInfo, loyalty, quests
+from scenarios.kpis_triggers import triggers
 from sim.core.histogram import quantiles, share_below
 
 Labels = Mapping[str, tuple[str, ...]]
@@ -122,6 +123,7 @@ def kpis(
         "quests": games,
         "loyalty": loyalty(totals, games, stocks),
         "geofences": _geofences(t),
+        "triggers": triggers(totals, labels),
         "experiments": trials,
         "satisfaction": _satisfaction(t, stocks),
         "churn": _churn(t, context),
@@ -301,6 +303,9 @@ def _funnel(t: _Counts, trials: Mapping[str, Any]) -> dict[str, Any]:
         "opted_out": t.all("opted_out"),
         "rows_seen": t.all("rows_seen"),
         "rows_lost": t.all("rows_lost"),
+        "rows_late": t.all("rows_late"),
+        "rows_too_late": t.all("rows_too_late"),
+        "rows_twice": t.all("rows_twice"),
     }
 
 

@@ -69,10 +69,13 @@ def _add_role(out: np.ndarray, first: int, last: int, saved: dict[str, Any], lik
     (state,) = like.state().values()
     keys = np.arange(first, last, dtype=np.int64)
     _filled(state, saved["state"], state.ids).add_digests(out, keys - first, keys)
-    for table in like.tables() if "tables" in saved else ():
-        rows = saved["tables"][table.schema.name]
+    for table in like.tables() if like.role == "rtm" else ():
+        rows = saved[table.schema.name]
         at = (rows["key"] >> 32) - first
         _filled(table, rows, table.ids).add_digests(out, at, rows["key"])
+    if like.role == "rtm":
+        for columns, subs, keys in like.pooled(saved):
+            columns.add_digests(out, subs - first, keys)
     rows = saved.get("pool")
     if rows is not None and len(rows["sub"]):
         at = rows["sub"].astype(np.int64) - first

@@ -14,6 +14,7 @@ from actors.billing import state as billing
 from actors.profile import PROFILE
 from actors.rtm import state as rtm
 from actors.rtm.actor import EXPERIMENTS_AT_START
+from actors.rtm.params import Capture
 from actors.subscribers import state as people
 from actors.subscribers.actor import pool_capacity
 from sim.core.columns import Field, Schema
@@ -77,7 +78,13 @@ def pools() -> list[tuple[str, str, int, float, str]]:
                 schema.name, "rtm", schema.row_bytes(), ROOM_AT_START / lines,
                 f"{schema.doc}; grows by doubling, at most {LOAD_PERCENT} % of the room is taken",
             )
-            for schema in (rtm.CONTACTS, rtm.TAKEN, rtm.CALLERS, rtm.GAME, rtm.POINTS)
+            for schema in (
+                rtm.CONTACTS, rtm.TAKEN, rtm.HELD, rtm.ONCE, rtm.CALLERS, rtm.GAME, rtm.POINTS
+            )
+        ),
+        (
+            "Judge", "rtm", rtm.STATE.row_bytes() + PROFILE.row_bytes(), Capture().judged,
+            "a second engine for a share of the lines (`rtm.capture.judged`)",
         ),
     ]  # fmt: skip
 

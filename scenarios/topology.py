@@ -18,6 +18,7 @@ TOPOLOGY = Topology(
         Edge("billing", "subscribers", "AccountEvent", "feedback"),
         Edge("rtm", "billing", "Credit", "feedback"),
         Edge("rtm", "subscribers", "Detection", "feedback"),
+        Edge("rtm", "subscribers", "Triggered", "feedback"),
         Edge("rtm", "channels", "Intent", "gather"),
         Edge("rtm", "loyalty", "Claim", "gather"),
         Edge("loyalty", "rtm", "Grant", "scatter"),

@@ -29,6 +29,7 @@ from actors.metrics import ARMS, BUCKETS, SUBSCRIBER_METRICS
 from actors.profile import ProfileTables
 from actors.rtm.actor import RtmActor, RtmWorld
 from actors.rtm.params import NEEDS, SEGMENTS
+from actors.rtm.quality import watched_lines
 from actors.rtm.state import ANSWERED
 from actors.rtm.tables import bind, dwell_seconds
 from actors.rtm.tables import compile_tables as rtm_tables
@@ -151,8 +152,13 @@ class World:
         return (
             SubscriberActor(self.subscribers, first, profile, people),
             BillingActor(self.billing, first, profile, money),
-            RtmActor(self.rtm, first, profile, engine, contacts),
+            RtmActor(self.rtm, first, profile, engine, contacts, self._judged(partition)),
         )
+
+    def _judged(self, partition: Partition) -> np.ndarray:
+        """Return the local rows of the lines whose triggers are judged."""
+        share = self.scenario.rtm.capture.judged
+        return watched_lines(self.seed, self.n_lines, share, partition.first, partition.last)
 
     def make_globals(self) -> TwinGlobals:
         """Build the global roles."""
@@ -283,7 +289,7 @@ def _plan(scenario: Any, geo: Geography, n_lines: int, sampled: np.ndarray | Non
     return HostPlan(
         forward=(m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT),
         joined={"activity": ("Activity", "Rated"), "account_events": ("AccountEvent",)},
-        feedback=(m.ACCOUNT_EVENT, m.CREDIT, m.DETECTION),
+        feedback=(m.ACCOUNT_EVENT, m.CREDIT, m.DETECTION, m.TRIGGERED),
         gather=(m.INTENT, m.CALL, m.TOUCH, m.CLAIM),
         scatter=(m.DELIVERY, m.PLACED, m.CALL_OUTCOME, m.GRANT),
         record={"decisions": "Decision", "truth": "Truth"},
@@ -415,7 +421,7 @@ def build_world(
         rtm=RtmWorld(
             engine,
             games.engine,
-            tuple((r.label, r.trigger.name, r.options) for r in bindings.rules),
+            bindings.compiled(),
             labels,
             scenario.rtm.enabled,
             len(offers),

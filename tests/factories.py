@@ -62,6 +62,10 @@ EVENTFUL = {
     "rtm.quiet.from_h": 0,
     "rtm.quiet.to_h": 0,
     "rtm.capture.loss": 0.01,
+    "rtm.capture.judged": 0.1,
+    "rtm.capture.sources": {
+        "visit": {"late": 0.05, "twice": 0.05, "late_median_s": 1_800},
+    },
     "subscribers.answers.seen_share": 1,
     "subscribers.answers.need_weight": 6,
     "subscribers.answers.delay_median_min": 60,
@@ -120,7 +124,9 @@ EVENTFUL = {
                     "repeat": {"times": 3, "per_days": 30},
                 },
             },
-            "service_apology": {"when": {"service_failures": {"count": 1}}},
+            "service_apology": {
+                "when": {"service_failures": {"count": 1, "hysteresis": {"max_hits": 2}}},
+            },
             "low_balance_credit": {"truth": {"b0": 3}, "eligible": {"tenure_days_min": 0}},
         },
     },

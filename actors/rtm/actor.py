@@ -6,7 +6,6 @@ slice: see, decide, intend.  It must not know the truth about anyone.
 
 from __future__ import annotations
 
-import functools
 from collections import namedtuple
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -18,16 +17,18 @@ from actors.metrics import RTM_METRICS
 from actors.quest_tables import QuestTables
 from actors.rtm.breaches import count_breaches
 from actors.rtm.calls import Screen, forget_calls, hits_of_calls, note_calls
+from actors.rtm.capture import Feed, filled, put_late
+from actors.rtm.compiled import Named, rules_of, scan_for
 from actors.rtm.decide import decide
-from actors.rtm.dispatch import Rule
 from actors.rtm.experiments import close_experiments, mark_purchases
 from actors.rtm.history import forget_old
+from actors.rtm.hysteresis import hold_back
 from actors.rtm.loyalty import LoyaltyDesk
 from actors.rtm.outcomes import take_deliveries
-from actors.rtm.scan import make_scan
-from actors.rtm.state import CALLERS, CONTACTS, DEED, EXPERIMENT, HIT, TAKEN, engine_view
+from actors.rtm.quality import MATCH_MS, Judge, unread_counters
+from actors.rtm.state import CALLERS, CONTACTS, DEED, EXPERIMENT, HELD, HIT, TAKEN, engine_view
 from actors.rtm.tables import RtmTables
-from actors.rtm.triggers import CALL, registry
+from actors.rtm.triggers import CALL
 from sim.core.actor import Inbox, Rows, Slice
 from sim.core.columns import Block, Columns, Schema, concat_rows
 from sim.core.errors import LimitError
@@ -48,7 +49,7 @@ class RtmWorld:
     ----------
     tables : `RtmTables`
     quests : `QuestTables`
-    rules : the rules compiled into the scan kernel, as (label, trigger, options)
+    rules : the rules compiled into the scan kernel, as (label, trigger, options, re-arms)
     labels : labels of metric dimensions
     enabled : False sees everything and decides nothing
     n_cases : use cases of the run
@@ -61,7 +62,7 @@ class RtmWorld:
 
     tables: RtmTables
     quests: QuestTables
-    rules: tuple[tuple[str, str, tuple[int, ...]], ...]
+    rules: Named
     labels: dict[str, tuple[str, ...]]
     enabled: bool
     n_cases: int
@@ -70,18 +71,6 @@ class RtmWorld:
     bound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     gaps_ms: tuple[tuple[int, int], ...] = ()
     screen: Screen | None = None
-
-
-@functools.lru_cache(maxsize=8)
-def scan_for(rules: tuple[tuple[str, str, tuple[int, ...]], ...]) -> Any:
-    """Return the scan kernel of a set of rules, compiled once in a process."""
-    return make_scan(rules_of(rules))
-
-
-def rules_of(rules: tuple[tuple[str, str, tuple[int, ...]], ...]) -> list[Rule]:
-    """Return rules with their triggers."""
-    known = registry()
-    return [Rule(label, known[name], options) for label, name, options in rules]
 
 
 EXPERIMENTS_AT_START = 1024
@@ -98,15 +87,10 @@ class RtmActor:
 
     role: ClassVar[str] = "rtm"
     consumes: ClassVar[tuple[Schema, ...]] = (
-        m.ACTIVITY,
-        m.RATED,
-        m.ACCOUNT_EVENT,
-        m.DELIVERY,
-        m.CALL_OUTCOME,
-        m.GRANT,
-    )
+        m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT, m.DELIVERY, m.CALL_OUTCOME, m.GRANT,
+    )  # fmt: skip
     produces: ClassVar[tuple[Schema, ...]] = (
-        m.INTENT, m.CREDIT, m.DETECTION, m.DECISION, m.CLAIM,
+        m.INTENT, m.CREDIT, m.DETECTION, m.TRIGGERED, m.DECISION, m.CLAIM,
     )  # fmt: skip
 
     def __init__(
@@ -116,6 +100,7 @@ class RtmActor:
         profile: Columns,
         state: Columns,
         contacts: Rows | None = None,
+        judged: np.ndarray | None = None,
     ) -> None:
         self.world = world
         self.first = first
@@ -125,6 +110,7 @@ class RtmActor:
         self.columns.ids = {f"recent_{name}": ids for name, ids in by_column.items()}
         self.contacts = Sparse(CONTACTS, by_column)
         self.taken = Sparse(TAKEN)
+        self.held = Sparse(HELD)
         if contacts is not None:
             self.contacts.restore(contacts)
         self.enabled = world.enabled
@@ -138,12 +124,26 @@ class RtmActor:
         self.desk = LoyaltyDesk(world.quests, first, profile, state)
         self._tally = new_tally(RTM_METRICS, world.labels)
         self._counters = RtmCounters(**self._tally)
+        self.feed = Feed(world.tables.capture, world.tables.seed)
+        self.judge = self._make_judge(judged)
+        self._truth: list[Rows] = []
+        self._real: list[Rows] = []
         self._reasons = np.zeros(max(world.n_cases, 1), np.uint8)
         self._out: dict[str, list[Rows]] = {}
 
+    def _make_judge(self, lines: np.ndarray | None) -> Judge | None:
+        t = self.world.tables
+        if lines is None or not t.capture.judged:
+            return None
+        return Judge(
+            self.world.tables, self.first, self.profile, self.columns, lines,
+            self.world.tables.capture.limit_ms + 2 * MATCH_MS,
+            unread_counters(RtmCounters, tuple((k, len(v)) for k, v in self.world.labels.items())),
+        )  # fmt: skip
+
     def begin(self, tick: Tick, inbox: Inbox) -> None:
         """Book what became of messages, and open games."""
-        self._out = {name: [] for name in ("Intent", "Credit", "Detection", "Decision", "Claim")}
+        self._out = {schema.name: [] for schema in self.produces}
         self.columns["bought"][:] = 0
         for verb, _, _ in inbox.commands:
             if verb in ("rtm_on", "rtm_off"):
@@ -164,6 +164,8 @@ class RtmActor:
             self._keep("Credit", {name: a[:n] for name, a in made.arrays.items()})
         for name, rows in self.desk.begin(tick, inbox, self.enabled, self._counters).items():
             self._keep(name, rows)
+        if self.judge is not None:
+            self.judge.follow(self.columns["plays"])
         self._bridge_gaps(tick)
         self._take_calls(inbox.rows.get("CallOutcome"))
         if tick.start_ms // DAY_MS != (tick.start_ms - (tick.end_ms - tick.start_ms)) // DAY_MS:
@@ -172,7 +174,7 @@ class RtmActor:
     @property
     def view(self) -> Any:
         """Return what kernels of decisions see of the lines."""
-        return engine_view(self.columns, self.contacts, self.taken, self.first)
+        return engine_view(self.columns, (self.contacts, self.taken, self.held), self.first)
 
     def _forget_contacts(self, now_ms: int) -> None:
         """Once a day, forget the contacts that no cap counts any more."""
@@ -193,7 +195,9 @@ class RtmActor:
             for tables, hits in hits_of_calls(
                 world.screen, world.tables, self._call_rules, rows, found, self.columns, self.first
             ):
-                self._decide(hits, hits.n, tables)
+                n = self._hold_back(hits, hits.n) if tables is world.tables else hits.n
+                if n:
+                    self._decide(hits, n, tables)
 
     def _bridge_gaps(self, tick: Tick) -> None:
         """Let the clock of silence stand still over gaps of a recording that end in this tick."""
@@ -210,17 +214,22 @@ class RtmActor:
         """See the rows of a slice, then decide on every rule that was satisfied."""
         activity, rated = part.blocks["Activity"], part.blocks["Rated"]
         events = part.blocks["AccountEvent"]
-        hits, found, credits, deeds = self._scratch(part, activity.capacity)
         if self.world.tables.contact.case_limits.any():
             self.taken.reserve(int((activity.rows()["kind"] == m.RESPONSE).sum()))
+        rows, ratings = filled(activity, activity.n), filled(rated, activity.n)
+        seen, told, n_rows = activity.columns, rated.columns, activity.n
+        if self.feed.tables.defers:
+            low, high = self.first + part.first, self.first + part.last
+            seen, told, n_rows = self.feed.take(tick, low, high, rows, ratings, self._counters)
+        hits, found, credits, deeds = self._scratch(part, max(activity.capacity, n_rows))
         n_hits, n_found, n_credits, n_deeds = self.scan(
             self.view,
             self.profile.view,
             self.world.tables,
             self.first,
-            activity.view,
-            activity.n,
-            rated.view,
+            seen.view,
+            n_rows,
+            told.view,
             events.view,
             events.n,
             hits.view,
@@ -235,9 +244,17 @@ class RtmActor:
         )
         if n_hits < 0:
             raise LimitError(f"hits of one slice exceed their room of {ROOM}")
+        if self.judge is not None and len(self.judge.lines):
+            self._real.append(self._triggered(filled(hits, n_hits), tick))
+            self._truth.append(self.judge.see(self.scan, rows, ratings, events.rows()))
         if n_deeds:
-            claims, n_hits = self.desk.play(deeds, n_deeds, hits, n_hits, self._counters)
+            claims, n_hits = self.desk.play(
+                deeds, n_deeds, hits, n_hits, tick.start_ms, self._counters
+            )
             self._keep("Claim", claims)
+        if self.feed.tables.defers and n_hits:
+            put_late(hits, n_hits, tick.start_ms)
+        n_hits = self._hold_back(hits, n_hits)
         found.n, credits.n = n_found, n_credits
         self._keep("Detection", found.copy_rows())
         self._keep("Credit", credits.copy_rows())
@@ -247,6 +264,9 @@ class RtmActor:
     def finish(self, tick: Tick) -> dict[str, Rows]:
         """Settle the horizons and games that ended, and return what leaves on next-tick edges."""
         self.desk.finish(tick, self._counters)
+        if self.judge is not None and len(self.judge.lines):
+            self.judge.settle(self._truth, self._real, tick.end_ms, self._counters)
+            self._truth, self._real = [], []
         mark_purchases(
             self.columns.view, self.world.tables, self.first, self.pool.view, self.n_pool
         )
@@ -276,6 +296,7 @@ class RtmActor:
     def ledger(self) -> dict[str, int]:
         """Return open horizons and games."""
         return {
+            "rows_waiting": int((self.feed.waiting["watched"] == 0).sum()),
             "experiments_open": self.n_pool, **self.desk.ledger(),
         }  # fmt: skip
 
@@ -288,16 +309,28 @@ class RtmActor:
         return {
             "Experiment": self.pool.digest_rows(self.n_pool, self.world.case_ids),
             **{table.schema.name: table.digest() for table in self.tables()},
+            **(self.feed.digests() if self.feed.tables.defers else {}),
+            **({} if self.judge is None else self.judge.digests(self._rule_ids())),
         }
+
+    def pooled(self, saved: dict[str, Any]) -> list[tuple[Columns, np.ndarray, np.ndarray]]:
+        """Return (rows, line and key of each) of what a snapshot holds under way and judged."""
+        out = self.feed.keyed(saved) if self.feed.tables.defers else []
+        return out + ([] if self.judge is None else self.judge.keyed(saved, self._rule_ids()))
+
+    def _rule_ids(self) -> np.ndarray:
+        return self.world.tables.rule_id.astype(np.uint64)
 
     def tables(self) -> tuple[Sparse, ...]:
         """Return what only some lines have, by line and name."""
         desk = self.desk
-        return self.contacts, self.taken, self.callers, desk.games, desk.points
+        return self.contacts, self.taken, self.held, self.callers, desk.games, desk.points
 
     def nbytes(self) -> int:
         """Return the bytes of state, pools and sparse tables."""
-        return self.columns.nbytes + self.pool.nbytes + sum(t.nbytes for t in self.tables())
+        judge = 0 if self.judge is None else self.judge.nbytes()
+        tables = sum(table.nbytes for table in self.tables())
+        return self.columns.nbytes + self.pool.nbytes + tables + self.feed.nbytes() + judge
 
     def snapshot(self) -> dict[str, Any]:
         """Return state, pool, sparse tables and whether the engine is on."""
@@ -305,7 +338,9 @@ class RtmActor:
         return {
             "state": self.columns.snapshot(),
             "pool": pool,
-            "tables": {table.schema.name: table.snapshot() for table in self.tables()},
+            **{table.schema.name: table.snapshot() for table in self.tables()},
+            **self.feed.snapshot(),
+            **({} if self.judge is None else self.judge.snapshot()),
             "enabled": np.array(self.enabled),
         }
 
@@ -318,8 +353,29 @@ class RtmActor:
         for name, array in saved["pool"].items():
             self.pool[name][: self.n_pool] = array
         for table in self.tables():
-            table.restore(saved["tables"][table.schema.name])
+            table.restore(saved[table.schema.name])
+        self.feed.restore(saved)
+        if self.judge is not None:
+            self.judge.restore(saved)
         self.enabled = bool(saved["enabled"])
+
+    def _triggered(self, hits: Rows, tick: Tick) -> Rows:
+        """Tell the subscribers of the hits of judged lines, to be scored and forgotten."""
+        assert self.judge is not None
+        own = self.judge.own(hits, tick.start_ms)
+        need = self.world.tables.rule_need[own["trigger"]]
+        self._keep("Triggered", {**{n: own[n] for n in ("sub", "ts_ms", "trigger")}, "need": need})
+        return own
+
+    def _hold_back(self, hits: Block | Columns, n: int) -> int:
+        """Drop the hits that hysteresis holds back; return how many are left."""
+        if not n or not self.world.tables.hold.used:
+            return n
+        self.held.reserve(n)
+        return hold_back(
+            self.profile.view, self.world.tables, self.held.view, self.first, hits.view, n,
+            self._counters,
+        )  # fmt: skip
 
     def _decide(self, hits: Block | Columns, n_hits: int, tables: Any) -> None:
         self._make_room(n_hits)

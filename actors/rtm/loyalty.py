@@ -61,11 +61,12 @@ class LoyaltyDesk:
         }
 
     def play(
-        self, deeds: Block, n: int, hits: Block, n_hits: int, counters: Any
+        self, deeds: Block, n: int, hits: Block, n_hits: int, start_ms: int, counters: Any
     ) -> tuple[Rows, int]:
         """Move games on by the deeds of a slice; return claims and the new fill of the hits.
 
-        Hits of steps are put among those of rows, in the order of line and time.
+        Hits of steps are put among those of rows, in the order of line and time.  Nothing is
+        claimed for a moment before the start of the tick, however late a row came.
         """
         d = deeds.view
         n_rows, n_claims = needed(self.games.view, self.quests, d, n)
@@ -74,7 +75,7 @@ class LoyaltyDesk:
             raise LimitError(f"hits of one slice exceed their room of {hits.capacity}")
         claims = Columns(m.CLAIM, max(int(n_claims), 1))
         made, filled = play(
-            self.games.view, self.state.view, self.quests, self.first, d, n,
+            self.games.view, self.state.view, self.quests, self.first, d, n, start_ms,
             claims.view, hits.view, n_hits, counters,
         )  # fmt: skip
         if filled > n_hits:
@@ -82,7 +83,9 @@ class LoyaltyDesk:
             order = np.lexsort((view["ts_ms"][:filled], view["sub"][:filled]))
             for array in view.values():
                 array[:filled] = array[:filled][order]
-        return _first(claims, made), filled
+        asked = _first(claims, made)
+        np.maximum(asked["ts_ms"], start_ms, out=asked["ts_ms"])
+        return asked, filled
 
     def finish(self, tick: Tick, counters: Any) -> None:
         """Let games lapse whose window ends in this tick, after what was done in it."""

@@ -20,6 +20,8 @@ NEEDS = (
 )  # fmt: skip
 """Categories of needs; at most eight, for `bought` holds a bit of each."""
 GROUPS = ("billing", "geo", "traffic", "retention")
+SOURCES = ("usage", "location", "visit", "blocked", "recharge_start")
+"""Sources of rows that may be lost, late or come twice; other rows come from our own books."""
 WINDOW_DAYS_MAX = 60
 """Longest window of a cap, days: a contact is remembered by its day modulo 256."""
 
@@ -317,10 +319,38 @@ class ContactPolicy(Params):
     red: RedList = RedList()
 
 
+class Source(Params):
+    """What becomes of the rows of one source on their way to the engine."""
+
+    loss: float | None = Field(
+        default=None, ge=0, le=1, description="share that never arrives; null: the common one"
+    )
+    late: float = Field(
+        default=0.0, ge=0, le=1, description="share that comes late and out of order"
+    )
+    twice: float = Field(default=0.0, ge=0, le=1, description="share that comes twice")
+    late_median_s: float = Field(
+        default=600.0, gt=0, description="median delay of late rows and second copies, s"
+    )
+    late_sigma: float = Field(default=1.0, ge=0, le=4, description="log-sd of that delay")
+
+
 class Capture(Params):
     """How late and how lossy the engine sees events."""
 
     loss: float = Field(default=0.001, ge=0, le=1, description="share of rows that never arrive")
+    sources: dict[Literal["usage", "location", "visit", "blocked", "recharge_start"], Source] = (
+        Field(default={}, description="sources with a loss, delay or copies of their own")
+    )
+    late_limit_min: float = Field(
+        default=1_440.0, ge=0, le=14_400, description="a row later than this is dropped, min"
+    )
+    judged: float = Field(
+        default=1 / 256,
+        ge=0,
+        le=1,
+        description="share of lines whose triggers are judged against a perfect feed",
+    )
     delay_median_ms: float = Field(default=120.0, ge=0, description="median delay of capture, ms")
     delay_sigma: float = Field(default=0.7, ge=0, le=4, description="log-sd of that delay")
     profile_ms: float = Field(default=6.0, ge=0, description="median profile look-up, ms")

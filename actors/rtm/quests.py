@@ -276,7 +276,7 @@ def play_deed(g, s, q, lo, d, k, j, row, claims, nc, hits, nh, c):
 
 
 @kernel
-def play(g, s, q, lo, d, n, claims, hits, nh, c):
+def play(g, s, q, lo, d, n, now_ms, claims, hits, nh, c):
     """Move games on by what lines did, in the order of time.
 
     Parameters
@@ -286,6 +286,7 @@ def play(g, s, q, lo, d, n, claims, hits, nh, c):
     q : `QuestTables`
     lo : global id of the partition's first line
     d, n : `Deed` columns and their rows, sorted by (sub, ts_ms)
+    now_ms : start of the tick
     claims : `Claim` columns with room for `needed`, written
     hits, nh : rules satisfied by steps and their fill
 
@@ -299,7 +300,8 @@ def play(g, s, q, lo, d, n, claims, hits, nh, c):
         if d.place[k] >= 0:
             check_speed(g, q, sub, d.ts_ms[k], np.int64(d.place[k]), c)
         for j in range(q.quest_id.shape[0]):
-            if window_at(q, j, d.ts_ms[k]) < 0:
+            # A late row may be of a window that has ended, while the line plays in the next one.
+            if window_at(q, j, d.ts_ms[k]) < max(window_at(q, j, now_ms), 0):
                 continue
             row = find(g, key_of(sub, q.quest_id[j]))
             if row >= 0 and g.value[row] & 3 == JOINED:

@@ -16,6 +16,7 @@ import numpy as np
 from actors import messages as m
 from actors.rtm import triggers as tr
 from actors.rtm.dispatch import Rule, make_all
+from actors.rtm.hysteresis import make_back
 from actors.rtm.outcomes import take_answer, take_purchase
 from actors.rtm.state import (
     ALIVE,
@@ -39,21 +40,24 @@ NO_FENCE = -1
     ask_roaming, ask_slow, ask_call, ask_quest,
 ) = make_all(()).values()  # fmt: skip
 """Dispatchers of no rules; `make_scan` puts those of a run in their place."""
+ask_back = make_back(())
+"""Looks whether values have gone back; `make_scan` puts that of a run in its place."""
 
 
 @hot
 def lost(t, sub, ts_ms, kind):
     """Return whether a row never reaches the engine: a keyed choice, the same in every run."""
-    if t.loss == 0:
+    loss = t.capture.loss[kind]
+    if loss == 0:
         return False
     key = mix64(t.seed ^ np.uint64(ts_ms) ^ (np.uint64(sub) << np.uint64(29)) ^ np.uint64(kind))
-    return np.uint32(key >> np.uint64(32)) < t.loss
+    return np.uint32(key >> np.uint64(32)) < loss
 
 
 @hot
 def new_day(s, i, day, c):
     """Close the sums of the last day: the norm moves by an eighth of the difference."""
-    if s.day[i] == day:
+    if s.day[i] >= day:
         return
     mb = np.int64(s.data_today_kb[i]) // 1000
     norm = np.int64(s.data_norm_mb[i])
@@ -205,6 +209,7 @@ def heed(s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, 
         take_purchase(t, s, i, day, code, np.int64(a.ref[k]), charged, r.result[k])
     elif kind == m.RESPONSE:
         nc = take_answer(t, s, i, sub, ts_ms, day, code, np.int64(a.ref[k]), credits, nc)
+    n = ask_back(kind, row, s.held, sub, ts_ms, t, hits, n)
     return n, nf, nc
 
 
@@ -229,12 +234,12 @@ def note_deed(deeds, nd, a, k, day, charged, place):
 def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, deeds, nd, c):
     """Take in one row of `Activity` with its rating; return the new fills.
 
-    The function reads like the list of what the engine learns from a row.
+    It reads like the list of what the engine learns from a row; a late one moves no place or day.
     """
     kind = a.kind[k]
     ts_ms = a.ts_ms[k]
     c.rows_seen[0] += 1
-    if lost(t, sub, ts_ms, kind) and kind <= m.BLOCKED:
+    if lost(t, sub, ts_ms, kind):
         c.rows_lost[0] += 1
         return n, nf, nc, nd
     now_s = ts_ms // 1000
@@ -242,7 +247,8 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, deeds, nd
     day = quarters // 96
     new_day(s, i, day, c)
     silent = (now_s - np.int64(s.seen_s[i])) // 86_400
-    s.seen_s[i] = now_s
+    newest = now_s >= s.seen_s[i]
+    s.seen_s[i] = max(now_s, np.int64(s.seen_s[i]))
     before_kb = np.int64(s.data_today_kb[i])
     units = a.units[k]
     code = np.int64(a.code[k])
@@ -250,14 +256,14 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, deeds, nd
     is_data = (
         kind == m.USAGE and code >= m.DATA_GENERAL and code != m.ROAM_VOICE and code != m.ROAM_SMS
     )
-    if is_data:
+    if is_data and day == s.day[i]:
         s.data_today_kb[i] = min(before_kb + units // 1000, 2_000_000_000)
     slow = is_data and a.ref[k] == 1
-    if kind == m.BLOCKED or slow:
+    if (kind == m.BLOCKED or slow) and (s.failures[i] == 0 or now_s >= s.failures_s[i]):
         count_trouble(s, i, now_s, np.int64(slow))
     dwelt = 0
     home = False
-    if kind <= m.BLOCKED:
+    if kind <= m.BLOCKED and newest:
         home = s.cell[i] == NO_CELL and a.cell[k] >= 0
         if home:
             s.flags[i] = (s.flags[i] | np.uint8(LANDED)) & ~np.uint8(ROAMED)
@@ -395,10 +401,10 @@ def _renamed(function: Any, name: str, names: dict[str, Any]) -> Any:
     return copy
 
 
-def make_scan(rules: Sequence[Rule]) -> Any:
-    """Return the scan kernel with the triggers of a run compiled into it."""
+def make_scan(rules: Sequence[Rule], back: Any) -> Any:
+    """Return the scan kernel with the triggers of a run compiled into it, and their ways back."""
     asked = make_all(rules)
-    names = {"heed": hot(_renamed(heed.py_func, "heed", asked))}
+    names = {"heed": hot(_renamed(heed.py_func, "heed", {**asked, "ask_back": back}))}
     row = hot(_renamed(see_row.py_func, "see_row", names))
     account = kernel(_renamed(_see_account, "see_account", asked), cache=False)
     return kernel(_renamed(_scan, "scan", {"see_row": row, "see_account": account}))

@@ -7,8 +7,10 @@ was shown; nothing latent is here.
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Sequence
 from typing import Any
 
+from actors import messages as m
 from sim.core.columns import Columns, Field, Schema
 from sim.core.sparse import Sparse, sparse_schema
 
@@ -89,13 +91,58 @@ TAKEN = sparse_schema(
     doc="acceptances of use cases with a limit on repeats, by (line, use case)",
 )
 
-EngineView = namedtuple("EngineView", (*STATE.names, "contacts", "taken", "first"))  # type: ignore[misc]  # names are data
-"""What kernels of decisions see of lines: the columns, both sparse tables, and the first line."""
+HELD = sparse_schema(
+    "Held",
+    (
+        Field("last_s", "i4", "s", "moment of the last hit that counted"),
+        Field("hits", "u2", "1", "hits that counted"),
+        Field("armed", "u1", "flag", "0: the value has not gone back since the last hit"),
+    ),
+    doc="rules with hysteresis that a line has satisfied, by (line, rule)",
+)
+
+WAITING = Schema(
+    "Waiting",
+    (
+        *m.ACTIVITY.fields,
+        *m.RATED.fields,
+        Field("due_ms", "i8", "ms", "moment at which it reaches the engine"),
+        Field("identity", "u4", "hash", "what tells the row from others of its line"),
+        Field("watched", "u1", "flag", "1: the row comes twice"),
+    ),
+    doc="rows and second copies of rows on their way to the engine",
+)
+
+ONCE = sparse_schema(
+    "Once",
+    (Field("due_ms", "i8", "ms", "moment at which the other one comes"),),
+    doc="rows that have come and will come again, by (line, identity)",
+)
 
 
-def engine_view(columns: Columns, contacts: Sparse, taken: Sparse, first: int) -> Any:
-    """Return the `EngineView` of a partition whose first line has the global id `first`."""
-    return EngineView(*columns.view, contacts.view, taken.view, first)
+SEEN = Schema(
+    "SeenHit",
+    (
+        Field("sub", "i4", "1", "global id of the line"),
+        Field("ts_ms", "i8", "ms", "moment at which the rule was satisfied"),
+        Field("trigger", "i2", "1", "which rule", named=True),
+        Field("acted_ms", "i8", "ms", "moment from which a decision could follow"),
+    ),
+    doc="hits of watched lines that are not matched yet",
+)
+
+EngineView = namedtuple("EngineView", (*STATE.names, "contacts", "taken", "held", "first"))  # type: ignore[misc]  # names are data
+"""What kernels of decisions see of lines: the columns, sparse tables, and the first line."""
+
+
+def engine_view(columns: Columns, tables: Sequence[Sparse], first: int) -> Any:
+    """Return the `EngineView` of a partition whose first line has the global id `first`.
+
+    Parameters
+    ----------
+    tables : `CONTACTS`, `TAKEN` and `HELD`
+    """
+    return EngineView(*columns.view, *(table.view for table in tables), first)
 
 
 EXPERIMENT = Schema(

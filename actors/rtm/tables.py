@@ -15,7 +15,9 @@ import numpy as np
 from actors import messages as m
 from actors.billing.params import BillingParams, Tariff
 from actors.channels.params import Channel
+from actors.rtm.capture import CaptureTables, compile_capture
 from actors.rtm.dispatch import Rule, options_table
+from actors.rtm.hysteresis import KEY, Hysteresis, HysteresisTables, compile_hysteresis
 from actors.rtm.params import (
     NEEDS,
     SEGMENTS,
@@ -32,42 +34,61 @@ from sim.core import histogram, quantiles, rng
 
 @dataclass(frozen=True)
 class Bindings:
-    """The rules of a run and which use cases each opens (CSR)."""
+    """The rules of a run, the hysteresis of each, and which use cases each opens (CSR)."""
 
     rules: tuple[Rule, ...]
+    hysteresis: tuple[tuple[int, int, int, int], ...]
     start: np.ndarray
     cases: np.ndarray
 
+    def compiled(self) -> tuple[tuple[str, str, tuple[int, ...], bool], ...]:
+        """Return (label, trigger, options, re-arms) of each rule."""
+        return tuple(
+            (rule.label, rule.trigger.name, rule.options, bool(held[3]))
+            for rule, held in zip(self.rules, self.hysteresis, strict=True)
+        )
+
 
 def bind(offers: Sequence[Offer], price_level: float) -> Bindings:
-    """Return one rule for each distinct (trigger, options) that live offers ask for.
+    """Return one rule for each distinct (trigger, options, hysteresis) of live offers.
 
     Rules are ordered by trigger name and options; options in minor units of money follow the
     price level of the scenario.
     """
     known = registry()
-    wanted: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+    wanted: dict[tuple[str, tuple[int, ...], tuple[int, int, int, int]], list[int]] = {}
     for index, offer in enumerate(offers):
-        for name, options in offer.when.items():
+        for name, asked in offer.when.items():
             entry = known[name]
+            options = dict(asked)
+            held = Hysteresis.model_validate(options.pop(KEY, None) or {}).numbers()
             values = entry.params(**options)
             scaled = {
                 key: round(value * price_level) if key.endswith("_minor") else value
                 for key, value in values.model_dump().items()
             }
             numbers = entry.compile_options(entry.params.model_construct(**scaled))
-            wanted.setdefault((name, numbers), []).append(index)
+            wanted.setdefault((name, numbers, held), []).append(index)
     rules: list[Rule] = []
     start = [0]
     cases: list[int] = []
     seen: dict[str, int] = {}
-    for name, numbers in sorted(wanted):
+    for name, numbers, held in sorted(wanted):
         seen[name] = seen.get(name, 0) + 1
         label = name if seen[name] == 1 else f"{name}#{seen[name]}"
         rules.append(Rule(label, known[name], numbers))
-        cases += wanted[name, numbers]
+        cases += wanted[name, numbers, held]
         start.append(len(cases))
-    return Bindings(tuple(rules), np.array(start, np.int64), np.array(cases or [0], np.int64))
+    hysteresis = tuple(held for *_, held in sorted(wanted))
+    return Bindings(
+        tuple(rules), hysteresis, np.array(start, np.int64), np.array(cases or [0], np.int64)
+    )
+
+
+def _rule_needs(bindings: Bindings, offers: Sequence[Offer]) -> np.ndarray:
+    """Return (n_rules,) uint8, the category of the first use case that each rule opens."""
+    first = bindings.cases[bindings.start[:-1]]
+    return np.array([NEEDS.index(offers[case].truth.category) for case in first] or [0], np.uint8)
 
 
 def _ternary(value: bool | None) -> int:
@@ -167,7 +188,7 @@ def _rules_of_contact(
 def _capture(params: RtmParams) -> dict[str, Any]:
     capture = params.capture
     return {
-        "loss": rng.threshold(capture.loss),
+        "capture": compile_capture(capture),
         "capture_ms": quantiles.lognormal(capture.delay_median_ms, capture.delay_sigma),
         "profile_ms": quantiles.lognormal(capture.profile_ms, 0.5),
         "decide_ms": quantiles.lognormal(capture.decide_ms, 0.6),
@@ -248,9 +269,16 @@ def compile_tables(
     parts: dict[str, Any] = {
         "seed": rng.seed64(seed),
         "options": options_table(bindings.rules),
+        "hold": compile_hysteresis(
+            [
+                (rule.trigger.name, rule.options, held)
+                for rule, held in zip(bindings.rules, bindings.hysteresis, strict=True)
+            ]
+        ),
         "rule_id": np.array(
             [rng.name_id("rule:" + rule.label) for rule in bindings.rules] or [0], np.uint32
         ),
+        "rule_need": _rule_needs(bindings, offers),
         "rule_start": bindings.start,
         "rule_cases": bindings.cases,
         "region_shift_q": region_shift_q,
@@ -283,7 +311,9 @@ class RtmTables(NamedTuple):
 
     seed: np.uint64
     options: np.ndarray
+    hold: HysteresisTables
     rule_id: np.ndarray
+    rule_need: np.ndarray
     rule_start: np.ndarray
     rule_cases: np.ndarray
     region_shift_q: np.ndarray
@@ -324,7 +354,7 @@ class RtmTables(NamedTuple):
     channel_needs: np.ndarray
     channel_reach: np.ndarray
     channel_cost_minor: np.ndarray
-    loss: np.uint32
+    capture: CaptureTables
     capture_ms: np.ndarray
     profile_ms: np.ndarray
     decide_ms: np.ndarray

@@ -35,6 +35,7 @@ from actors.subscribers.state import (
 )
 from actors.subscribers.tables import SubscriberTables
 from actors.subscribers.touch import TouchTables, who_comes
+from actors.subscribers.wants import judge_hits
 from sim.core.actor import Inbox, Rows, Slice
 from sim.core.columns import Block, Columns, Schema, concat_rows, empty_rows
 from sim.core.errors import LimitError
@@ -102,6 +103,7 @@ class SubscriberActor(Replaying):
         m.CALL_OUTCOME,
         m.ACCOUNT_EVENT,
         m.DETECTION,
+        m.TRIGGERED,
         m.RECORDED,
         m.REPLAYED,
         m.PLACED,
@@ -155,6 +157,7 @@ class SubscriberActor(Replaying):
         self._hear(inbox.rows.get("Delivery"), tick)
         hear_advice(after, state, self.first, self.world.tables, self._truth, self._counters)
         self._score(inbox.rows.get("Detection"))
+        self._judge(inbox.rows.get("Triggered"))
         self._call(inbox.rows.get("AccountEvent"), tick)
         self._come(inbox.rows.get("Placed"), tick)
         for epoch, regions in tick.dawns:
@@ -388,6 +391,17 @@ class SubscriberActor(Replaying):
                 added += self._n_due - n
         if added:
             self._sort_due()
+
+    def _judge(self, rows: Rows | None) -> None:
+        if rows is not None and len(rows["sub"]):
+            judge_hits(
+                self.columns.view,
+                self.world.tables,
+                self.first,
+                m.TRIGGERED.tuple_type(**rows),
+                len(rows["sub"]),
+                self._counters,
+            )
 
     def _select_due(self, tick: Tick) -> None:
         if self._due.n < self.n_pool:

@@ -113,3 +113,22 @@ def next_organic(s, t, seed, i, sub, after_s):
             if after_s <= at < best:
                 best = at
     return best
+
+
+@kernel
+def judge_hits(s, t, lo, d, n, c):
+    """Compare hits of the engine with the needs that they should stand for, and forget them.
+
+    Parameters
+    ----------
+    d : `Triggered` columns, n rows of this partition
+    """
+    for k in range(n):
+        i = d.sub[k] - lo
+        rule = d.trigger[k]
+        ts_s = d.ts_ms[k] // 1000
+        c.rule_scored[rule] += 1
+        slot = find_need(s, t, i, d.need[k], ts_s)
+        if slot >= 0:
+            c.rule_needed[rule] += 1
+            c.rule_need_s[rule] += ts_s - np.int64(s.need_born_s[i, slot])

@@ -57,9 +57,8 @@ def sections(run: Run, only: Collection[str] | None = None) -> list[Section]:
     """Return the sections of the report, or `only` those of these names, in reading order."""
     makers: dict[str, Callable[[Run], Section]] = {
         "day": _day, "map": _map, "funnel": _funnel, "use-cases": _cases, "money": _money,
-        "channels": _channels, "latency": _latency, "geofences": _geofences, "quests": _quests,
-        "contact-centre": _centre,
-        "busy-hour": _busy_hour,
+        "channels": _channels, "latency": _latency, "geofences": _geofences, "triggers": _triggers,
+        "quests": _quests, "contact-centre": _centre, "busy-hour": _busy_hour,
     }  # fmt: skip
     return [make(run) for name, make in makers.items() if only is None or name in only]
 
@@ -272,6 +271,27 @@ def _latency(run: Run) -> Section:
              figures.latency_stages(latency)),
             ("Through within a time", figures.latency_curves(curve)),
         ],
+    )  # fmt: skip
+
+
+def _triggers(run: Run) -> Section:
+    rows = [
+        (name, count(t["hits"]), count(t["held_back"]), percent(t["precision"]),
+         percent(t["recall"]), count(t["recall_n"]),
+         NONE if t["delay_s"] is None else f"{t['delay_s']:.1f} s", percent(t["need_precision"]),
+         count(t["need_precision_n"]))
+        for name, t in sorted(_part(run, "triggers").items())
+    ]  # fmt: skip
+    head = (
+        "trigger", "hits", "held back", "precision", "recall", "n", "acted after", "at a need",
+        "n of these",
+    )  # fmt: skip
+    return Section(
+        "triggers", "Does the engine notice what it should, and in time?", (STRATEGIST, ENGINEER),
+        says=["Precision and recall: hits of judged lines against the same rule on a feed without "
+              "losses and delays. At a need: a want of the category was alive, which only the twin "
+              "knows; a rule may be right and still find nobody who wants anything."],
+        parts=[("Triggers in figures", Table(head, rows))],
     )  # fmt: skip
 
 

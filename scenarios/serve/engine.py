@@ -109,7 +109,7 @@ class Engine:
 
     @staticmethod
     def _view(serving: Serving) -> Any:
-        return engine_view(serving.state, serving.contacts, serving.taken, 0)
+        return engine_view(serving.state, serving.tables_of_lines(), 0)
 
     def _reserve(self, more: int) -> None:
         """Make room for contacts; their table may be another one afterwards."""

@@ -21,7 +21,7 @@ from actors.metrics import RTM_METRICS
 from actors.profile import PROFILE
 from actors.rtm.actor import RtmCounters
 from actors.rtm.inbound import RULE, inbound_tables
-from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTACTS, CONTROL, STATE, TAKEN
+from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTACTS, CONTROL, HELD, STATE, TAKEN
 from scenarios.equilibrium import equilibrium
 from scenarios.saving import identity_of
 from scenarios.world import LINES_AT_ONCE, World, build_world, load_geography
@@ -34,6 +34,7 @@ from sim.core.sparse import Sparse
 from sim.runtime import checkpoint
 
 LOG = logging.getLogger(__name__)
+_NO_RULES = Sparse(HELD)
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,10 @@ class Serving:
     regions: tuple[str, ...]
     enabled: bool
     identity: dict[str, str]
+
+    def tables_of_lines(self) -> tuple[Sparse, ...]:
+        """Return the sparse tables in the order of an `EngineView`; an answer satisfies no rule."""
+        return self.contacts, self.taken, _NO_RULES
 
     @property
     def nobody(self) -> int:
@@ -173,7 +178,7 @@ def _take_checkpoint(
             kept = saved.read(part)["roles"].get("rtm")
             if kept is not None:
                 on.append(bool(kept["enabled"]))
-                rows[part.first] = kept["tables"]
+                rows[part.first] = kept
                 for name, array in kept["state"].items():
                     state[name][part.first : part.last] = array
 

@@ -139,6 +139,15 @@ def call_in_service(runtime: Any, outcome: Any) -> None:
     runtime.globals.centre.station.n_serving += 1
 
 
+def row_under_way(runtime: Any, outcome: Any) -> None:
+    """Let a row that is on its way to the engine vanish, or appear where there is none."""
+    feed = roles(runtime)[RTM].feed
+    feed.waiting = {
+        name: np.concatenate([a, np.full(1, LATER_MS if name.endswith("_ms") else 0, a.dtype)])
+        for name, a in feed.waiting.items()
+    }
+
+
 SUBSCRIBERS, BILLING, RTM = 0, 1, 2
 PLANTS: dict[str, Plant] = {
     "main money": column(BILLING, "balance_minor", 1),
@@ -153,6 +162,7 @@ PLANTS: dict[str, Plant] = {
     "usage charged = main + bonus": counts(charged_minor=1),
     "uses = rated rows": counts(rated=1),
     "rows made = rows seen by the engine": counts(rows_seen=-1),
+    "rows under way": row_under_way,
     "recharges made = recharges booked": counts(recharges=1),
     "purchases = sold + refused": counts(purchases_failed=1),
     "people": code(SUBSCRIBERS, "life", 7),

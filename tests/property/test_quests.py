@@ -155,7 +155,7 @@ def test_games_go_as_their_rules_say(case: tuple[list[Quest], list[Deed], list[i
         tick = tick_of(start, end)
         made = desk.begin(tick, Inbox(rows={"Grant": grants} if grants else {}), True, counters)
         mine = [d for d in deeds if tick.start_ms <= d.ts_ms < tick.end_ms]
-        claims, n_hits = desk.play(fill(mine), len(mine), hits, 0, counters)
+        claims, n_hits = desk.play(fill(mine), len(mine), hits, 0, tick.start_ms, counters)
         assert n_hits == 0 and not len(made.get("Claim", {"sub": ()})["sub"])
         desk.finish(tick, counters)
         rows = zip(*(claims[n].tolist() for n in ("sub", "ts_ms", "quest", "units", "suspect")))
@@ -242,6 +242,28 @@ def test_nothing_shared_is_ever_given_twice(
     again = LoyaltyActor(actor.tables, {"quest": ("a",)})
     again.restore(actor.snapshot())
     assert again.digest() == actor.digest()
+
+
+def test_a_row_that_comes_late_counts_for_the_game_of_its_own_time() -> None:
+    """A purchase of the first window that is told in the second does nothing for the second game.
+
+    One of the second window that is told an hour late does, and the reward is asked for then.
+    """
+    quest = Quest(
+        quest="a", title="x", steps=(QuestStep(do="buy"),), joins=1, app=False,
+        opens_h=0, closes_h=4, every_h=6, times_max=3,
+    )  # fmt: skip
+    desk, counters = make_desk([quest])
+    hits = Block(HIT, 1)
+    for start in range(10):
+        desk.begin(tick_of(start, start + 1), Inbox(), True, counters)
+        late = {7: 3, 8: 7}.get(start)
+        if late is not None:
+            deeds = [Deed(FIRST, late * HOUR_MS, m.PURCHASE, m.ORGANIC, 0, 900, -1)]
+            claims, _ = desk.play(fill(deeds), 1, hits, 0, start * HOUR_MS, counters)
+            assert claims["ts_ms"].tolist() == ([] if late == 3 else [8 * HOUR_MS])
+        desk.finish(tick_of(start, start + 1), counters)
+    assert counters.quests_completed.tolist() == [1]
 
 
 def test_a_quest_for_nobody_moves_nothing() -> None:

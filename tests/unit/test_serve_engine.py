@@ -68,7 +68,7 @@ def record(data: bytes) -> np.void:
 def expected(serving: Serving, sub: int, ts_ms: int) -> tuple[list[int], int]:
     """Rank a line's offers in plain Python over the kernels of a run, and tell the winner."""
     p, t = serving.profile.view, serving.tables
-    s = engine_view(serving.state, serving.contacts, serving.taken, 0)
+    s = engine_view(serving.state, serving.tables_of_lines(), 0)
     quarters = ts_ms // 900_000 + int(t.region_shift_q[p.region[sub]]) + t.start_quarter
     day, quarter = int(quarters // 96), int(quarters % 96)
     allowed = [
@@ -313,7 +313,7 @@ def test_a_checkpoint_of_a_run_is_a_state_to_serve_from(tmp_path: Path) -> None:
             kept = saved.read(lines)["roles"]["rtm"]["state"]
             for name, array in kept.items():
                 assert (serving.state[name][lines.first : lines.last] == array).all(), name
-            kept = saved.read(lines)["roles"]["rtm"]["tables"]["Contacts"]
+            kept = saved.read(lines)["roles"]["rtm"]["Contacts"]
             mine = np.isin(serving.contacts.sorted_rows()["key"], kept["key"])
             assert mine.sum() == len(kept["key"])
 

@@ -23,5 +23,5 @@ def test_the_page_names_every_column_that_a_partition_holds() -> None:
     for _, _, schema in LINE_SCHEMAS:
         assert all(f"| `{column.name}` |" in page for column in schema.fields)
     total = roles[0].profile.nbytes + sum(role.nbytes() for role in roles)
-    assert abs(total / DEFAULT_LINES - bytes_per_line()) < 0.01
+    assert abs(total / DEFAULT_LINES - bytes_per_line()) < 0.05  # judged lines are a draw
     assert bytes_per_line() <= LIMIT_BYTES

@@ -110,6 +110,7 @@ class Trigger:
     options : namedtuple type of the options, padded to `MAX_OPTIONS`
     expression : the definition, on scalars or arrays
     fires : the compiled scalar form
+    back : whether the value has gone back, compiled; None: where `fires` is not true
     """
 
     name: str
@@ -118,6 +119,7 @@ class Trigger:
     options: type
     expression: Callable[[Any, Any], Any]
     fires: Any
+    back: Any = None
 
     def compile_options(self, values: Params) -> tuple[int, ...]:
         """Return the options as integers, padded with zeros."""
@@ -133,8 +135,15 @@ def trigger(
     *,
     on: Signal,
     params: type[Params],
+    back: Callable[[Any, Any], Any] | None = None,
 ) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
-    """Register an expression `fires(row, p)` under a name."""
+    """Register an expression `fires(row, p)` under a name.
+
+    Parameters
+    ----------
+    back : expression that says whether the value has gone back, for `hysteresis: {rearm: true}`;
+        a trigger that fires on a crossing needs one, for others it is where they do not fire
+    """
     fields = list(params.model_fields)
     if len(fields) > MAX_OPTIONS:
         raise ValueError(f"trigger {name} has more than {MAX_OPTIONS} options")
@@ -143,7 +152,9 @@ def trigger(
 
     def register(expression: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         fires = hot(expression)
-        _registry.add(name, Trigger(name, SIGNALS.index(on), params, options, expression, fires))
+        gone = None if back is None else hot(back)
+        entry = Trigger(name, SIGNALS.index(on), params, options, expression, fires, gone)
+        _registry.add(name, entry)
         return expression
 
     return register

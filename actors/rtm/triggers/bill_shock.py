@@ -21,7 +21,13 @@ class BillShock(Params):
     mb_min: int = Field(default=200, ge=1, description="least data of the day, MB")
 
 
-@trigger("bill_shock", on="usage", params=BillShock)
+def gone_back(row, p):
+    """A new day, below either limit."""
+    low = row.today_after_kb < row.norm_mb * 10 * p.factor_percent
+    return low | (row.today_after_kb < p.mb_min * 1000)
+
+
+@trigger("bill_shock", on="usage", params=BillShock, back=gone_back)
 def fires(row, p):
     """Fire on the charged row that takes the day's data across both limits."""
     norm = row.norm_mb * 10 * p.factor_percent

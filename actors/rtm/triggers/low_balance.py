@@ -16,7 +16,12 @@ class LowBalance(Params):
     )
 
 
-@trigger("low_balance", on="usage", params=LowBalance)
+def gone_back(row, p):
+    """The balance after a use is at or above the floor again."""
+    return row.balance_after_minor >= p.floor_minor
+
+
+@trigger("low_balance", on="usage", params=LowBalance, back=gone_back)
 def fires(row, p):
     """Fire on the use that takes the balance through the floor."""
     return (row.balance_before_minor >= p.floor_minor) & (row.balance_after_minor < p.floor_minor)

@@ -14,7 +14,12 @@ class ServiceFailures(Params):
     count: int = Field(default=3, ge=1, le=15, description="failed uses within an hour")
 
 
-@trigger("service_failures", on="failure", params=ServiceFailures)
+def gone_back(row, p):
+    """A new window has begun."""
+    return row.failures < p.count
+
+
+@trigger("service_failures", on="failure", params=ServiceFailures, back=gone_back)
 def fires(row, p):
     """Fire on the failure that makes the number full."""
     return row.failures == p.count

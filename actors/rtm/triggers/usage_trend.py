@@ -17,7 +17,13 @@ class UsageTrend(Params):
     mb_min: int = Field(default=400, ge=1, description="least data of the day, MB")
 
 
-@trigger("usage_trend", on="usage", params=UsageTrend)
+def gone_back(row, p):
+    """A new day, below either limit."""
+    low = row.today_after_kb < row.norm_mb * 10 * p.factor_percent
+    return low | (row.today_after_kb < p.mb_min * 1000)
+
+
+@trigger("usage_trend", on="usage", params=UsageTrend, back=gone_back)
 def fires(row, p):
     """Fire on the row that crosses both limits."""
     norm = row.norm_mb * 10 * p.factor_percent
