@@ -168,7 +168,9 @@ def _rows(run: Any, table: str, sub: int) -> Any:
         import pandas as pd
 
         return pd.DataFrame()
-    return run.sql(f"select * from {table} where sub = {int(sub)} order by ts_ms")
+    rows = run.sql(f"select * from {table} where sub = {int(sub)}")
+    # Rows of one moment stay in the order in which they happened, which a database does not keep.
+    return rows.sort_values("ts_ms", kind="stable", ignore_index=True)
 
 
 def _quality(run: Any) -> dict[int, dict[str, np.ndarray]]:

@@ -127,7 +127,7 @@ def write(told: dict[str, Any], folder: Path) -> tuple[Path, Path]:
     for, so that a part never takes the place of the whole.
     """
     from scenarios.report.bench import page
-    from sim.record.folder import write_text
+    from sim.record.files import write_text
 
     folder.mkdir(parents=True, exist_ok=True)
     name = "-".join(["bench", *(["quick"] if told["quick"] else []), *told.get("only", ())])

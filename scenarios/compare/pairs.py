@@ -25,7 +25,8 @@ from scenarios.compare.sides import Side
 from scenarios.loader import load_source
 from scenarios.placing import FIXED_BYTES, LINE_BYTES
 from sim.core.errors import InvariantError
-from sim.record.folder import PART, is_live, read_json, write_json
+from sim.record.files import read_json, write_json
+from sim.record.folder import PART, is_live
 from sim.record.store import open_run
 
 MEMORY_SHARE = 0.8

@@ -32,7 +32,7 @@ from scenarios.compare.words import caveats, headline
 from scenarios.progress import Progress, Silent
 from scenarios.world import load_geography
 from sim.core.errors import Interrupted, Problem, ScenarioError, nearest
-from sim.record.folder import write_json, write_text
+from sim.record.files import write_json, write_text
 from sim.record.store import open_run
 
 REPLICATIONS_MAX = 1_000

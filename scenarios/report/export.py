@@ -12,7 +12,7 @@ from scenarios.report import data
 from scenarios.report.html import cards, facts
 from scenarios.report.sections import Table, sections
 from scenarios.report.words import GLOSSARY, dig, sentences
-from sim.record.folder import plain
+from sim.record.files import plain
 from sim.record.store import open_run
 
 

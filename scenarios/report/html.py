@@ -29,7 +29,7 @@ from scenarios.report.words import (
     short,
     size,
 )
-from sim.record.folder import write_text
+from sim.record.files import write_text
 from sim.record.store import Run, open_run
 
 TEMPLATES = Path(__file__).parent / "templates"

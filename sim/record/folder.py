@@ -21,6 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from sim.core.errors import ScenarioError, TwinError
+from sim.record.files import (
+    json_bytes,
+    read_json,
+    sync_folder,
+    write_atomic,
+    write_json,
+    write_text,
+)
 
 PART = ".part"
 LOCK_FILE = ".lock"
@@ -132,7 +140,7 @@ class RunFolder:
         if final.exists():
             raise _taken(final.parent, self.name, exact=True)
         os.rename(self.path, final)
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
         self.path = final
         self._release()
         return final
@@ -229,7 +237,7 @@ class RunFolder:
 
     def _put_status(self) -> None:
         document = {**self._status, "pid": os.getpid(), "updated_unix_s": round(time.time(), 3)}
-        _write_atomic(self.path / STATUS_FILE, _json_bytes(document, indent=None), sync=False)
+        write_atomic(self.path / STATUS_FILE, json_bytes(document, indent=None), sync=False)
 
     def _finish_status(self, state: str, error: str | None = None, *, exit_code: int = 0) -> None:
         self._status = {**self._status, "state": state, "eta_s": None, "exit_code": exit_code}
@@ -296,29 +304,6 @@ def resumable(parent: str | Path, name: str) -> list[Path]:
     return sorted(parts, key=lambda path: (-path.stat().st_mtime_ns, path.name))
 
 
-def write_json(path: Path, obj: Any, *, indent: int | None = 2) -> None:
-    """Write one JSON file, atomically and durably; NaN and infinity become null."""
-    _write_atomic(path, _json_bytes(obj, indent=indent), sync=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write one text file, atomically and durably."""
-    _write_atomic(path, text.encode("utf-8"), sync=True)
-
-
-def read_json(path: Path) -> Any:
-    """Read one JSON file; a damaged or missing one is a `ScenarioError` that names it."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ScenarioError("a file of the run is missing", file=path) from None
-    except (OSError, ValueError) as error:
-        raise ScenarioError(
-            "a file of the run cannot be read", file=path, found=str(error),
-            expected="a JSON document",
-        ) from None  # fmt: skip
-
-
 def _claim(part: Path, final: Path) -> bool:
     # mkdir decides between two runs that start together; the final name is looked at afterwards,
     # since the other run may have become complete in between.
@@ -381,7 +366,7 @@ def _take_lock(part: Path) -> int:
         os.close(lock)
         raise ScenarioError("another process is writing this run", file=part) from None
     owner = {"token": _TOKEN, "pid": os.getpid(), "host": socket.gethostname()}
-    _write_atomic(part / OWNER_FILE, _json_bytes(owner, indent=None), sync=False)
+    write_atomic(part / OWNER_FILE, json_bytes(owner, indent=None), sync=False)
     return lock
 
 
@@ -399,48 +384,6 @@ def _is_copy(found: str, name: str) -> bool:
 
 def _escape(name: str) -> str:
     return "".join(f"[{c}]" if c in "[]*?" else c for c in name)
-
-
-def _json_bytes(obj: Any, *, indent: int | None) -> bytes:
-    text = json.dumps(plain(obj), indent=indent, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()
-
-
-def plain(obj: Any) -> Any:
-    """Return the object in the types that JSON knows; NumPy included, NaN and infinity null."""
-    if isinstance(obj, dict):
-        return {str(key): plain(value) for key, value in obj.items()}
-    if isinstance(obj, list | tuple | set | frozenset):
-        return [plain(value) for value in obj]
-    if hasattr(obj, "tolist"):
-        return plain(obj.tolist())
-    if isinstance(obj, float) and not math.isfinite(obj):
-        return None
-    if isinstance(obj, Path):
-        return str(obj)
-    return obj
-
-
-def _write_atomic(path: Path, data: bytes, *, sync: bool) -> None:
-    temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temp.open("wb") as handle:
-            handle.write(data)
-            if sync:
-                handle.flush()
-                os.fsync(handle.fileno())
-        os.replace(temp, path)
-    except OSError:
-        temp.unlink(missing_ok=True)
-        raise
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _checksums(root: Path) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from sim.core.errors import Problem, ScenarioError
 from sim.record import source_parquet
-from sim.record.folder import write_json
+from sim.record.files import write_json
 from sim.record.source_bytes import find_files, unchanged
 from sim.record.source_cells import cell_file, read_cells
 from sim.record.source_columns import Batch, from_strings, header, text_batches

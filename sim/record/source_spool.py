@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sim.core.errors import ScenarioError
-from sim.record.folder import read_json
+from sim.record.files import read_json
 from sim.record.source_spec import ROW
 from sim.record.tables import read_parquet
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sim.core.errors import ScenarioError
+from sim.record.files import read_json
 from sim.record.folder import (
     CHECKSUMS_FILE,
     MANIFEST_FILE,
@@ -26,7 +27,6 @@ from sim.record.folder import (
     PARTS,
     STATUS_FILE,
     is_live,
-    read_json,
 )
 from sim.record.tables import damaged
 

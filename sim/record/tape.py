@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from sim.core.columns import Block, Schema, empty_rows
 from sim.core.errors import ScenarioError
-from sim.record.folder import read_json
+from sim.record.files import read_json
 from sim.record.tables import damaged, read_parquet
 
 TAPE = "tape"

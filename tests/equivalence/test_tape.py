@@ -16,7 +16,7 @@ from scenarios.explain import explain
 from scenarios.replay.tape import tape_feed
 from scenarios.runner import Run, run
 from sim.core.errors import Interrupted, ScenarioError
-from sim.record.folder import read_json
+from sim.record.files import read_json
 from sim.record.store import open_run
 from sim.record.tables import write_parquet
 from sim.record.tape import open_tape, tape_folder

@@ -136,9 +136,15 @@ def world_with(trigger: str, when: dict[str, Any], **more: Any) -> Any:
 
 
 def hits_of(world: Any, **how: Any) -> list[tuple[int, int]]:
-    """Return (line, moment in ms) of each decision of a run."""
-    rows = run_world(world, **how).rows("decisions")
-    return list(zip(rows["sub"].tolist(), rows["ts_ms"].tolist(), strict=True))
+    """Return (line, moment in ms) of each decision on the one rule of a run."""
+    return moments_of(run_world(world, **how).rows("decisions"), world)
+
+
+def moments_of(rows: dict[str, Any], world: Any) -> list[tuple[int, int]]:
+    """Return (line, moment in ms) of the decisions of the one rule, not of the agent's screen."""
+    [index] = [k for k, label in enumerate(world.labels["trigger"]) if label != "inbound"]
+    own = rows["trigger"] == index
+    return list(zip(rows["sub"][own].tolist(), rows["ts_ms"][own].tolist(), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +168,8 @@ def test_a_rule_waits_until_its_value_has_gone_back() -> None:
     """`rearm` on low balance: the next hit needs a use that left the balance above the floor."""
     when = {"floor_minor": 20_000, "hysteresis": {"rearm": True}}
     world = world_with("low_balance", when)
-    floor = int(world.rtm.tables.options[0, 0])  # it follows the price level
+    rule = world.labels["trigger"].index("low_balance")
+    floor = int(world.rtm.tables.options[rule, 0])  # it follows the price level
     run = run_world(world, partitions=2)
     rows = run.rows("activity")
     usage = rows["kind"] == m.USAGE
@@ -179,8 +186,7 @@ def test_a_rule_waits_until_its_value_has_gone_back() -> None:
             moments.append((sub, ts))
     kept = oracle([Hysteresis(rearm=True)], listed, 0)
     crossings = sum(not back for *_, back in listed)
-    found = run.rows("decisions")
-    got = list(zip(found["sub"].tolist(), found["ts_ms"].tolist(), strict=True))
+    got = moments_of(run.rows("decisions"), world)
     assert got == [moments[k] for k in kept]
     assert len(kept) > 5
     assert run.totals["hits_held"].sum() == crossings - len(kept)

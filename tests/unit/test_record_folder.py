@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sim.core.errors import ScenarioError
-from sim.record.folder import RunFolder, is_live, read_json, resumable, write_json
+from sim.record.files import read_json, write_json
+from sim.record.folder import RunFolder, is_live, resumable
 from sim.record.manifest import MANIFEST_VERSION, Manifest, MemoryMeter, git_state, tree_cpu_seconds
 from sim.record.store import list_runs
 

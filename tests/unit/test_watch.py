@@ -10,7 +10,8 @@ from scenarios import cli, cli_watch
 from scenarios.progress import Lines
 from scenarios.telling import Teller
 from sim.core.errors import LimitError, ScenarioError
-from sim.record.folder import RunFolder, read_json
+from sim.record.files import read_json
+from sim.record.folder import RunFolder
 
 
 class Meter:
