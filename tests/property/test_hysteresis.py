@@ -127,12 +127,12 @@ def test_the_hits_that_count_are_those_of_the_oracle(
     assert counters.hits_held.sum() == len(rows) - n_back - len(wanted)
 
 
-def world_with(trigger: str, when: dict[str, Any], **more: Any) -> Any:
+def world_with(trigger: str, when: dict[str, Any], lines: int = 600, **more: Any) -> Any:
     """Return a world in which one offer listens and nobody may get anything."""
     offer = {"when": {trigger: when}, "eligible": {"nobody": True}}
     options = {**EVENTFUL, **DEAF, "catalog.offers": ["mall_coupon"], "catalog.quests": [], **more}
     options["catalog.define"] = {"offers": {"mall_coupon": offer}}
-    return tiny_world(subscribers=600, days=3.0, **options)
+    return tiny_world(subscribers=lines, days=3.0, **options)
 
 
 def hits_of(world: Any, **how: Any) -> list[tuple[int, int]]:
@@ -167,7 +167,7 @@ def test_a_run_holds_back_what_the_oracle_holds_back(asked: dict[str, Any]) -> N
 def test_a_rule_waits_until_its_value_has_gone_back() -> None:
     """`rearm` on low balance: the next hit needs a use that left the balance above the floor."""
     when = {"floor_minor": 20_000, "hysteresis": {"rearm": True}}
-    world = world_with("low_balance", when)
+    world = world_with("low_balance", when, lines=1_800)
     rule = world.labels["trigger"].index("low_balance")
     floor = int(world.rtm.tables.options[rule, 0])  # it follows the price level
     run = run_world(world, partitions=2)
