@@ -193,7 +193,7 @@ def test_a_role_that_raises_stops_the_run_and_is_not_tried_again(
     def divide(host: Any, index: int) -> None:
         if index == 7:
             with mark.open("a") as handle:
-                handle.write("7\n")
+                handle.write(f"{host.partitions[0].index}\n")
             role = host.roles[-1][-1]
             role.begin = lambda tick, inbox: 1 // 0
 
@@ -208,7 +208,9 @@ def test_a_role_that_raises_stops_the_run_and_is_not_tried_again(
         digest_of(tmp_path / "run", **{**RAY, "runtime": runtime})
     told = str(caught.value)
     assert "role rtm failed in partition" in told and "at tick 7: ZeroDivisionError" in told
-    assert len(mark.read_text().split()) == 2, "each of two hosts ran the tick once"
+    # The run may end before the second host has begun the tick; a further try would be a double.
+    ran = mark.read_text().split()
+    assert ran and len(ran) == len(set(ran)), "no host ran the tick twice"
     assert '"failed"' in (tmp_path / "run.part" / "manifest.json").read_text()
 
 
