@@ -13,9 +13,8 @@ import numpy as np
 
 from actors.channels.params import Channel
 from actors.contact_centre.tables import compile_tables
-from actors.messages import CALL_REASONS
 from actors.rtm.calls import Screen
-from actors.rtm.inbound import RULE, by_reason, inbound_tables
+from actors.rtm.inbound import RULE, inbound_tables, levers_of_calls
 from actors.rtm.params import NEEDS, Offer
 from actors.subscribers.after_calls import AfterCallTables, compile_after_calls
 from actors.subscribers.calling import CallingTables, compile_calling
@@ -89,14 +88,14 @@ def screen(
     if not has_screen(scenario, channels, len(offers)):
         return None
     opened, rule = inbound_tables(tables, len(offers), channel=names.index(centre.screen.channel))
-    reasons = centre.screen.reasons
+    levers = levers_of_calls(
+        opened,
+        given=gives_away(offers),
+        factors=centre.screen.reasons,
+        doubt=np.array([centre.screen.doubt.get(need, 1.0) for need in NEEDS]),
+    )
     return Screen(
-        by_reason(opened, rule, given=gives_away(offers), factors=reasons),
-        tuple(
-            sum(1 << k for k, need in enumerate(NEEDS) if reasons.get(reason, {}).get(need, 0) > 0)
-            for reason in CALL_REASONS
-        ),
-        np.array([centre.screen.doubt.get(need, 1.0) for need in NEEDS]),
+        opened._replace(levers_q=levers),
         rule,
         rng.threshold(centre.screen.share),
         rng.seed64(scenario.seed),

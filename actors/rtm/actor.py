@@ -32,6 +32,7 @@ from actors.rtm.triggers import CALL
 from sim.core.actor import Inbox, Rows, Slice
 from sim.core.columns import Block, Columns, Schema, concat_rows
 from sim.core.errors import LimitError
+from sim.core.kernel import Direct
 from sim.core.metrics import Tally, new_tally
 from sim.core.sparse import Sparse
 from sim.core.ticks import DAY_MS, Tick
@@ -124,6 +125,8 @@ class RtmActor:
         self.desk = LoyaltyDesk(world.quests, first, profile, state)
         self._tally = new_tally(RTM_METRICS, world.labels)
         self._counters = RtmCounters(**self._tally)
+        self._choose, self._look = Direct(decide), Direct(count_breaches)
+        self._mark, self._close = Direct(mark_purchases), Direct(close_experiments)
         self.feed = Feed(world.tables.capture, world.tables.seed)
         self.judge = self._make_judge(judged)
         self._truth: list[Rows] = []
@@ -267,10 +270,8 @@ class RtmActor:
         if self.judge is not None and len(self.judge.lines):
             self.judge.settle(self._truth, self._real, tick.end_ms, self._counters)
             self._truth, self._real = [], []
-        mark_purchases(
-            self.columns.view, self.world.tables, self.first, self.pool.view, self.n_pool
-        )
-        self.n_pool = close_experiments(
+        self._mark(self.columns.view, self.world.tables, self.first, self.pool.view, self.n_pool)
+        self.n_pool = self._close(
             self.columns.view,
             self.world.tables,
             self.first,
@@ -383,7 +384,7 @@ class RtmActor:
         log = Columns(m.DECISION, n_hits)
         self.contacts.reserve(n_hits)
         view = self.view
-        n_intents, self.n_pool = decide(
+        n_intents, self.n_pool = self._choose(
             self.profile.view,
             view,
             tables,
@@ -398,7 +399,7 @@ class RtmActor:
             log.view,
             self._counters,
         )
-        count_breaches(self.profile.view, view, tables, intents.view, 0, n_intents, self._counters)
+        self._look(self.profile.view, view, tables, intents.view, 0, n_intents, self._counters)
         self._keep("Intent", {name: a[:n_intents] for name, a in intents.arrays.items()})
         self._keep("Decision", log.arrays)
 

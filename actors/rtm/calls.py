@@ -16,7 +16,7 @@ import numpy as np
 from actors import messages as m
 from actors.rtm import triggers as tr
 from actors.rtm.dispatch import Rule
-from actors.rtm.inbound import believed, signs
+from actors.rtm.inbound import row_of_call, signs
 from actors.rtm.state import HIT
 from sim.core import rng
 from sim.core.actor import Rows
@@ -39,17 +39,14 @@ class Screen:
 
     Attributes
     ----------
-    tables : `RtmTables` for each reason of a call, with the inbound rule; the agent is the channel
-    named : (n_reasons,) bits of the needs that each reason names
-    doubt : (n_needs,) factors on offers for needs of which there is no sign
+    tables : `RtmTables` with the inbound rule and the levers of each kind of call; the agent is
+        the channel
     rule : index of that rule
     share : uint32 threshold of the answered calls in which the screen is used
     seed : root of the draws
     """
 
-    tables: tuple[Any, ...]
-    named: tuple[int, ...]
-    doubt: np.ndarray
+    tables: Any
     rule: int
     share: np.uint32
     seed: np.uint64
@@ -188,9 +185,9 @@ def hits_of_calls(
     screen: Screen | None, plain: Any, rules: Sequence[tuple[int, Rule]], rows: Rows,
     found: tuple[np.ndarray, np.ndarray, np.ndarray], state: Columns, first: int,
 ) -> list[tuple[Any, Columns]]:  # fmt: skip
-    """Return (tables, hits) to decide on, in a fixed order: the rules, then the screen by reason.
+    """Return (tables, hits) to decide on: those of the rules, then those of the screen.
 
-    Where the agent uses the screen, every use case is open, with the tables of the reason and of
+    Where the agent uses the screen, every use case is open, with the levers of the reason and of
     what the live profile shows; after any other call the rules that listen to calls are asked, as
     after any other event.
 
@@ -208,26 +205,13 @@ def hits_of_calls(
     if sum(len(hits["sub"]) for hits in asked):
         groups.append((plain, sorted_hits(asked)))
     if screen is not None and used.any():
-        value = rows["reason"].astype(np.int64)
-        for tables, mine in by_profile(screen, rows, used, state, first):
-            hits = hits_at(rows, np.flatnonzero(mine), screen.rule, value)
-            groups.append((tables, sorted_hits([hits])))
+        at = np.flatnonzero(used)
+        hits = hits_at(rows, at, screen.rule, rows["reason"].astype(np.int64))
+        shown = signs_of(screen.tables, state, hits["sub"].astype(np.int64) - first,
+                         hits["ts_ms"] // 1000)  # fmt: skip
+        hits["levers"][:] = row_of_call(rows["reason"][at], shown)
+        groups.append((screen.tables, sorted_hits([hits])))
     return groups
-
-
-def by_profile(
-    screen: Screen, rows: Rows, used: np.ndarray, state: Columns, first: int
-) -> list[tuple[Any, np.ndarray]]:
-    """Return (tables, calls) where the screen is used: one for each reason and signs of needs."""
-    i = rows["sub"].astype(np.int64) - first
-    shown = signs_of(screen.tables[0], state, i, rows["ts_ms"] // 1000)
-    out = []
-    for reason, tables in enumerate(screen.tables):
-        mine = used & (rows["reason"] == reason)
-        for bits in np.unique(shown[mine]).tolist():
-            found = believed(tables, named=screen.named[reason], shown=bits, doubt=screen.doubt)
-            out.append((found, mine & (shown == bits)))
-    return out
 
 
 def hits_at(rows: Rows, at: np.ndarray, rule: int, value: np.ndarray) -> Rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from actors import messages as m
-from actors.rtm.arbitration import choose, furthest
+from actors.rtm.arbitration import NO_CANDIDATE, choose, furthest
 from actors.rtm.experiments import held_out, open_experiment, switched_off
 from actors.rtm.history import remember_contact
 from actors.rtm.policy import pick_channel
@@ -99,8 +99,8 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
         day = quarters // 96
         c.trigger_hits[rule] += 1
         late = latency(t, sub, t.rule_id[rule], ts_ms, c)
-        best, score, n_eligible, n_allowed = choose(
-            p, s, t, i, sub, rule, day, quarters % 96, reasons, c
+        best, score, n_candidates, n_eligible, n_allowed = choose(
+            p, s, t, i, sub, rule, np.int64(hits.levers[k]), day, quarters % 96, reasons, c
         )
         c.eligible_decisions[rule] += n_eligible > 0
         c.allowed_decisions[rule] += n_allowed > 0
@@ -131,9 +131,10 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
                 # arms meet the same rules afterwards.
                 remember_contact(s, t, i, best, way, day, reason != m.INTENDED)
         for j in range(t.rule_start[rule], t.rule_start[rule + 1]):
-            c.decisions[t.rule_cases[j], reasons[t.rule_cases[j]]] += 1
+            if reasons[t.rule_cases[j]] != NO_CANDIDATE:
+                c.decisions[t.rule_cases[j], reasons[t.rule_cases[j]]] += 1
         c.outcomes[rule, reason] += 1
-        counts = (t.rule_start[rule + 1] - t.rule_start[rule], n_eligible, n_allowed)
+        counts = (n_candidates, n_eligible, n_allowed)
         write_decision(
             log, k, sub, ts_ms, rule, case, reason, channel, score, counts, late, hits.value[k]
         )

@@ -39,6 +39,7 @@ def add_hit(hits, n, sub, ts_ms, rule, value):
     hits.sub[n] = sub
     hits.ts_ms[n] = ts_ms
     hits.trigger[n] = rule
+    hits.levers[n] = 0
     hits.value[n] = value
     return n + 1
 

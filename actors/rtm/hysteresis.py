@@ -141,6 +141,7 @@ def hold_back(p, t, held, lo, hits, n, c):
         hits.sub[kept] = hits.sub[k]
         hits.ts_ms[kept] = hits.ts_ms[k]
         hits.trigger[kept] = hits.trigger[k]
+        hits.levers[kept] = hits.levers[k]
         hits.value[kept] = hits.value[k]
         kept += 1
     return kept

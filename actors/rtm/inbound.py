@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from actors import messages as m
-from actors.rtm.arbitration import priority
+from actors.rtm.arbitration import NO_CANDIDATE, NOBODY, SHUT, priority
 from actors.rtm.audience import eligible
 from actors.rtm.decide import decide
 from actors.rtm.experiments import held_out, switched_off
@@ -24,6 +24,13 @@ from sim.core.kernel import kernel
 
 RULE = "inbound"
 """Label of the rule, beside those of the triggers."""
+DATA, AWAY, SHOP, TROUBLE = 1, 2, 4, 16 | 32
+"""Bits of the needs that go together, in the order of `NEEDS`."""
+SHOWN = np.unique([
+    data | away | shop | trouble
+    for data in (0, DATA) for away in (0, AWAY) for shop in (0, SHOP) for trouble in (0, TROUBLE)
+])  # fmt: skip
+"""Every set of needs of which a live profile can show signs, sorted."""
 HEAVY_KB_PER_MB = 1250
 """A day's data shows a need from a quarter above the own norm on, kB for each MB of it."""
 
@@ -62,44 +69,50 @@ def inbound_tables(tables: Any, n_cases: int, *, channel: int | None = None) -> 
     return found, n_rules
 
 
-def by_reason(
-    tables: Any, rule: int, *, given: np.ndarray, factors: Mapping[str, Mapping[str, float]]
-) -> tuple[Any, ...]:
-    """Return the tables for each reason of a call: what is open then, and one more factor on it.
+def levers_of_calls(
+    tables: Any, *, given: np.ndarray, factors: Mapping[str, Mapping[str, float]],
+    doubt: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """Return (1 + n_reasons x n_shown, n_cases) levers: as they are, then for each kind of call.
 
     Whatever is sold is open to every caller.  What is given away (a gift, a credit, a service
     message) was made for an event that the caller need not have met: it is open where the reason
-    names its category of need.
+    names its category of need, and shut elsewhere.  Where nothing is open every use case is a
+    candidate, for nobody.  Offers for needs of which neither the reason nor the live profile
+    shows a sign lose priority.
 
     Parameters
     ----------
-    tables, rule : as `inbound_tables` returned them
+    tables : `RtmTables` of the run
     given : (n_cases,) bool, use cases that give something away
     factors : reason -> category of need -> factor on the priority; 1 where not named
+    doubt : (n_needs,) factors on offers for needs without a sign
     """
-    bound = np.asarray(tables.rule_cases[: tables.rule_start[rule]], np.int64)
-    cases = np.asarray(tables.rule_cases[tables.rule_start[rule] :], np.int64)
-    found = []
+    plain = tables.levers_q[0]
+    rows = [plain]
     for reason in m.CALL_REASONS:
         named = factors.get(reason, {})
         factor = np.array([named.get(need, 1.0) for need in NEEDS])[tables.case_need]
-        fits = np.array([named.get(need, 0.0) > 0 for need in NEEDS])[tables.case_need]
-        mine = cases[(~given | fits)[cases]]
-        nobody = tables.case_nobody
-        if not len(mine):
-            # A rule needs a candidate: here each is one whose audience is empty.
-            mine, nobody = cases, np.ones_like(nobody)
-        start = tables.rule_start.copy()
-        start[-1] = start[rule] + len(mine)
-        found.append(
-            tables._replace(
-                case_lever_q=np.rint(tables.case_lever_q * factor).astype(np.int64),
-                rule_cases=np.concatenate([bound, mine]),
-                rule_start=start,
-                case_nobody=nobody,
-            )
-        )
-    return tuple(found)
+        fits = np.array([named.get(need, 0.0) > 0 for need in NEEDS])
+        is_open = ~given | fits[tables.case_need]
+        mine = np.rint(plain * factor)
+        for bits in SHOWN.tolist():
+            known = fits | np.array([bits >> k & 1 for k in range(len(NEEDS))], np.bool_)
+            levers = np.rint(mine * np.where(known, 1.0, doubt)[tables.case_need])
+            rows.append(np.where(is_open, levers, SHUT) if is_open.any() else levers * 0 + NOBODY)
+    return np.array(rows, np.int64)
+
+
+def row_of_call(reason: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Return (n,) uint16 rows of those levers.
+
+    Parameters
+    ----------
+    reason : (n,) indices in `CALL_REASONS`
+    shown : (n,) bits as `signs` returns them
+    """
+    at = 1 + reason.astype(np.int64) * len(SHOWN) + np.searchsorted(SHOWN, shown)
+    return at.astype(np.uint16)
 
 
 def signs(
@@ -121,20 +134,7 @@ def signs(
     away = (abroad != 0) | (fence_kind == 1)
     shop = (fence_kind == 0) | (fence_kind == 2)
     trouble = in_trouble != 0
-    return data * 1 | away * 2 | shop * 4 | trouble * (16 | 32)
-
-
-def believed(tables: Any, *, named: int, shown: int, doubt: np.ndarray) -> Any:
-    """Return tables in which offers for needs without a sign have lost priority.
-
-    Parameters
-    ----------
-    named, shown : bits of the needs that the reason of a call names, and that the profile shows
-    doubt : (n_needs,) factors on the others
-    """
-    known = np.array([(named | shown) >> k & 1 for k in range(len(NEEDS))], np.bool_)
-    factor = np.where(known, 1.0, doubt)[tables.case_need]
-    return tables._replace(case_lever_q=np.rint(tables.case_lever_q * factor).astype(np.int64))
+    return data * DATA | away * AWAY | shop * SHOP | trouble * TROUBLE
 
 
 @kernel
@@ -157,7 +157,7 @@ def rank(p, t, i, sub, rule, quarter, reasons, winner, ranked, scores):
         case = np.int64(t.rule_cases[j])
         if case != winner and reasons[case] != m.LOST_ARBITRATION:
             continue
-        score = np.int64(priority(p, t, i, case, quarter))
+        score = np.int64(priority(p, t, i, case, quarter, 0))
         at = n
         while at > 0 and (
             score > scores[at - 1]
@@ -200,6 +200,8 @@ def answer(p, s, t, hits, reasons, intents, ex, log, c, ranked, scores):
     n_allowed = 0
     for j in range(t.rule_start[rule], t.rule_start[rule + 1]):
         reason = reasons[t.rule_cases[j]]
+        if reason == NO_CANDIDATE:
+            continue
         n_eligible += reason != m.NOT_ELIGIBLE
         n_allowed += reason == m.INTENDED or reason >= m.LOST_ARBITRATION
     if log.reason[0] != m.INTENDED:

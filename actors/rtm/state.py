@@ -202,6 +202,7 @@ HIT = Schema(
         Field("ts_ms", "i8", "ms", "moment at which the rule was satisfied"),
         Field("trigger", "i2", "1", "which rule"),
         Field("value", "i8", "by trigger", "what the rule saw"),
+        Field("levers", "u2", "1", "row of `RtmTables.levers_q`; 0 but for an agent's screen"),
     ),
     doc="rules satisfied in this tick, inside the role",
 )

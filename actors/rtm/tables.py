@@ -170,7 +170,7 @@ def _rules_of_contact(
         "case_service": column((o.policy.service for o in offers), np.bool_),
         "case_cap": column(o.policy.cap.contacts for o in offers),
         "case_cap_days": column(o.policy.cap.per_days for o in offers),
-        "case_lever_q": column(round(o.policy.lever * 1024) for o in offers),
+        "levers_q": column(round(o.policy.lever * 1024) for o in offers).reshape(1, -1),
         "case_expires_ms": column(o.policy.expires_min * 60_000 for o in offers),
         "case_holdout": column(
             (rng.threshold(o.control.local_percent / 100) for o in offers), np.uint32
@@ -344,7 +344,7 @@ class RtmTables(NamedTuple):
     case_service: np.ndarray
     case_cap: np.ndarray
     case_cap_days: np.ndarray
-    case_lever_q: np.ndarray
+    levers_q: np.ndarray
     case_expires_ms: np.ndarray
     case_holdout: np.ndarray
     case_value_minor: np.ndarray

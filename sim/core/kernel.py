@@ -154,6 +154,24 @@ def compiled_for(dispatcher: Any, *arguments: Any) -> Callable[..., Any]:
     return dispatcher.compile(tuple(dispatcher.typeof_pyval(value) for value in arguments))
 
 
+class Direct:
+    """A kernel as one caller calls it: the types are looked up at the first call alone.
+
+    See `compiled_for` for what that asks of the caller.  What is no kernel is called as it is.
+    """
+
+    def __init__(self, dispatcher: Callable[..., Any]) -> None:
+        self._dispatcher: Any = dispatcher
+        self._call: Callable[..., Any] | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it."""
+        if self._call is None:
+            plain = not isinstance(self._dispatcher, Dispatcher)
+            self._call = self._dispatcher if plain else compiled_for(self._dispatcher, *arguments)
+        return self._call(*arguments)
+
+
 def counts_references(dispatcher: Any) -> bool:
     """Return whether any compiled version of a kernel counts references.
 

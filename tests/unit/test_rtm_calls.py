@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from actors import messages as m
+from actors.rtm.arbitration import NOBODY, SHUT
 from actors.rtm.calls import (
     MEMORY_S,
     Screen,
-    by_profile,
     forget_calls,
     hits_of_calls,
     note_calls,
 )
 from actors.rtm.dispatch import Rule
-from actors.rtm.inbound import RULE, by_reason, inbound_tables
+from actors.rtm.inbound import RULE, levers_of_calls, row_of_call
 from actors.rtm.params import NEEDS
 from actors.rtm.state import CALLERS, STATE
 from actors.rtm.triggers import CALL
@@ -40,23 +40,20 @@ def ends(rows):
     return out
 
 
-Tables = namedtuple("Tables", "name case_lever_q case_need fence_kind")
-LEVERS = np.full(len(NEEDS), 1_000, np.int64)
+Tables = namedtuple("Tables", "levers_q case_need fence_kind")
+LEVERS = np.full((1, len(NEEDS)), 1_000, np.int64)
+DOUBT = np.full(len(NEEDS), 0.1)
+NOTHING_GIVEN = np.zeros(len(NEEDS), np.bool_)
 MALL, AIRPORT, SHOP = 0, 1, 2
 
 
 def screen(share=1.0, *, named=()):
     """Return a screen over one offer for each need; `named` needs are those of a bill shock."""
     kinds = np.array([MALL, AIRPORT, SHOP], np.uint8)
-    tables = tuple(
-        Tables(f"tables of {reason}", LEVERS, np.arange(len(NEEDS)), kinds)
-        for reason in m.CALL_REASONS
-    )
-    bits = [0] * len(m.CALL_REASONS)
-    bits[m.BILL_SHOCK] = sum(1 << NEEDS.index(need) for need in named)
-    return Screen(
-        tables, tuple(bits), np.full(len(NEEDS), 0.1), 9, rng.threshold(share), rng.seed64(5)
-    )
+    tables = Tables(LEVERS, np.arange(len(NEEDS)), kinds)
+    factors = {"bill_shock": dict.fromkeys(named, 1.0)}
+    levers = levers_of_calls(tables, given=NOTHING_GIVEN, factors=factors, doubt=DOUBT)
+    return Screen(tables._replace(levers_q=levers), 9, rng.threshold(share), rng.seed64(5))
 
 
 def test_calls_are_remembered_for_thirty_days():
@@ -122,47 +119,50 @@ def rule(reason, count):
 
 
 def test_a_rule_hears_calls_and_the_screen_opens_the_rest():
-    """Rules hear every call in which no screen is used; the screen goes by the reason's tables."""
+    """Rules hear every call in which no screen is used; the screen takes the rest in one piece."""
     rows = ends([
         (0, 1, m.BILL_SHOCK, m.CALL_ABANDONED, 0), (1, 1, m.FAULT, m.CALL_ANSWERED, 0),
-        (2, 1, m.BILL_SHOCK, m.CALL_ANSWERED, 0), (2, 2, m.BILL_SHOCK, m.CALL_ANSWERED, 0),
+        (2, 1, m.BILL_SHOCK, m.CALL_ANSWERED, 0), (2, 2, m.FAULT, m.CALL_ANSWERED, 0),
     ])  # fmt: skip
-    rules = [(4, rule(m.BILL_SHOCK, 1)), (6, rule(m.BILL_SHOCK, 2))]
+    rules = [(4, rule(m.BILL_SHOCK, 1)), (6, rule(m.FAULT, 2))]
     state = Columns(STATE, 3)
+    # Row 0 of the state is a line in fence 0, which is a mall: all three of them are.
+    unseen = row_of_call(np.array([m.FAULT, m.BILL_SHOCK]), np.array([4, 4])).tolist()
 
     def found(s):
         noted = note_calls(Sparse(CALLERS), s, rows)
         groups = hits_of_calls(s, "plain", rules, rows, noted, state, 0)
         return [
             (
-                tables if tables == "plain" else tables.name,
-                list(zip(hits["sub"].tolist(), hits["trigger"].tolist(), strict=True)),
+                "plain" if tables == "plain" else "screen",
+                list(zip(*(hits[k].tolist() for k in ("sub", "trigger", "levers")), strict=True)),
             )
             for tables, hits in groups
         ]
 
-    every = [("plain", [(0, 4), (2, 4), (2, 4), (2, 6)])]
+    every = [("plain", [(0, 4, 0), (2, 4, 0), (2, 6, 0)])]
     assert found(None) == every
     assert found(screen(0.0)) == every
+    fault, shock = unseen
     assert found(screen(1.0)) == [
-        ("plain", [(0, 4)]), ("tables of fault", [(1, 9)]),
-        ("tables of bill_shock", [(2, 9), (2, 9)]),
+        ("plain", [(0, 4, 0)]), ("screen", [(1, 9, fault), (2, 9, shock), (2, 9, fault)]),
     ]  # fmt: skip
 
 
 def test_the_reason_of_a_call_moves_the_ranking():
     """Offers for a need that is named for the reason gain by its factor; others stay."""
     world = tiny_world()
-    plain = world.rtm.tables
-    opened, rule = inbound_tables(plain, world.rtm.n_cases, channel=0)
+    t = world.rtm.tables
     given = np.zeros(world.rtm.n_cases, np.bool_)
-    found = by_reason(
-        opened, rule, given=given, factors={"bill_shock": {"data": 2.0, "money": 0.5}}
-    )
-    assert (found[m.FAULT].case_lever_q == plain.case_lever_q).all()
-    for case, need in enumerate(plain.case_need):
+    factors = {"bill_shock": {"data": 2.0, "money": 0.5}}
+    levers = levers_of_calls(t, given=given, factors=factors, doubt=np.ones(len(NEEDS)))
+    nothing = np.zeros(1, np.int64)
+    plain = t.levers_q[0]
+    assert (levers[row_of_call(np.array([m.FAULT]), nothing)[0]] == plain).all()
+    shock = levers[row_of_call(np.array([m.BILL_SHOCK]), nothing)[0]]
+    for case, need in enumerate(t.case_need):
         factor = {"data": 2.0, "money": 0.5}.get(NEEDS[need], 1.0)
-        assert found[m.BILL_SHOCK].case_lever_q[case] == plain.case_lever_q[case] * factor
+        assert shock[case] == plain[case] * factor
 
 
 def test_offers_without_a_sign_of_a_need_lose_priority():
@@ -173,16 +173,19 @@ def test_offers_without_a_sign_of_a_need_lose_priority():
     state["data_today_kb"][1], state["data_today_kb"][2] = 125_000, 124_999
     state["cell"][3], state["fence"][4], state["fence"][5] = -1, MALL, AIRPORT
     state["failures"][2], state["failures_s"][2] = 1, 0
-    rows = ends([(k, 1, m.BILL_SHOCK if k == 0 else m.INBOUND, 0, 0) for k in range(6)])
+    rows = ends([
+        (k, 1, m.BILL_SHOCK if k == 0 else m.INBOUND, m.CALL_ANSWERED, 0) for k in range(6)
+    ])  # fmt: skip
 
     def believed(named=()):
         s = screen(named=named)
-        groups = by_profile(s, rows, np.ones(6, np.bool_), state, 0)
+        noted = note_calls(Sparse(CALLERS), s, rows)
+        ((tables, hits),) = hits_of_calls(s, "plain", [], rows, noted, state, 0)
         out = {}
-        for tables, mine in groups:
-            kept = tuple(NEEDS[k] for k in np.flatnonzero(tables.case_lever_q == 1_000))
-            assert set(tables.case_lever_q.tolist()) <= {100, 1_000}
-            out |= dict.fromkeys(np.flatnonzero(mine).tolist(), kept)
+        for sub, row in zip(hits["sub"].tolist(), hits["levers"].tolist(), strict=True):
+            levers = tables.levers_q[row]
+            assert set(levers.tolist()) <= {100, 1_000}
+            out[sub] = tuple(NEEDS[k] for k in np.flatnonzero(levers == 1_000))
         return out
 
     assert believed() == {
@@ -200,31 +203,26 @@ def test_offers_without_a_sign_of_a_need_lose_priority():
 def test_what_is_given_away_needs_a_reason():
     """Sales are open to every caller, a gift, a credit or an apology where the reason names it."""
     world = tiny_world()
-    names = world.labels["use_case"]
-    opened, rule = inbound_tables(world.rtm.tables, world.rtm.n_cases, channel=0)
-
-    def open_to(t):
-        return {names[case] for case in t.rule_cases[t.rule_start[rule] : t.rule_start[rule + 1]]}
-
+    t, names = world.rtm.tables, np.array(world.labels["use_case"])
     offers = load("city_day").catalogue.offers.values()
     given = {
         o.offer: o.truth.category for o in offers
         if o.policy.service or o.product.kind in ("gift", "credit")
     }  # fmt: skip
     factors = {"no_service": {"loyalty": 3.0}, "bill_shock": {"money": 2.0}}
-    found = by_reason(opened, rule, given=gives_away(list(offers)), factors=factors)
+
+    def levers(given, factors, reason):
+        found = levers_of_calls(t, given=given, factors=factors, doubt=np.ones(len(NEEDS)))
+        assert (found[0] == t.levers_q[0]).all()
+        return found[row_of_call(np.array([reason]), np.zeros(1, np.int64))[0]]
+
     for reason, need in ((m.INBOUND, ""), (m.NO_SERVICE, "loyalty"), (m.BILL_SHOCK, "money")):
         shut = {name for name, category in given.items() if category != need}
         assert shut
-        assert open_to(found[reason]) == set(names) - shut
-    # Rules of the run keep their candidates and their numbers.
-    start = opened.rule_start[rule]
-    for t in found:
-        assert (t.rule_cases[:start] == opened.rule_cases[:start]).all()
-    every = np.ones(len(names), np.bool_)
-    none = by_reason(opened, rule, given=every, factors={})[m.INBOUND]
-    assert open_to(none) == set(names)
-    assert none.case_nobody.all()
+        found = levers(gives_away(list(offers)), factors, reason)
+        assert set(names[found == SHUT]) == shut
+        assert (found[found != SHUT] >= 0).all()
+    assert (levers(np.ones(len(names), np.bool_), {}, m.INBOUND) == NOBODY).all()
 
 
 def test_there_is_no_screen_without_a_centre_or_a_channel():

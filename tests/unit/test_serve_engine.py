@@ -72,7 +72,7 @@ def expected(serving: Serving, sub: int, ts_ms: int) -> tuple[list[int], int]:
     quarters = ts_ms // 900_000 + int(t.region_shift_q[p.region[sub]]) + t.start_quarter
     day, quarter = int(quarters // 96), int(quarters % 96)
     allowed = [
-        (-int(priority(p, t, sub, case, quarter)), int(t.case_id[case]), case)
+        (-int(priority(p, t, sub, case, quarter, 0)), int(t.case_id[case]), case)
         for case in range(len(serving.offers))
         if eligible(p, s, t, sub, case, day)
         and policy(p, s, t, sub, sub, case, day, quarter) == m.INTENDED
