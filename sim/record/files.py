@@ -72,6 +72,7 @@ def write_atomic(path: Path, data: bytes, *, sync: bool) -> None:
 
 
 def sync_folder(path: Path) -> None:
+    """Force the names of a folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -23,6 +23,7 @@ import numpy as np
 from sim.core.errors import ScenarioError
 from sim.core.partition import Partition
 from sim.core.sparse import line_of
+from sim.record.files import sync_folder
 from sim.runtime.parts import Damaged, Part, Tree, flatten, read_tree, settle, write_arrays
 
 KEEP = 3
@@ -149,15 +150,6 @@ class Draft:
                 file=path, found="nothing" if found is None else f"{found:,} bytes",
                 expected=f"{part.bytes:,} bytes: runs on storage that every machine sees",
             )  # fmt: skip
-
-
-def sync_folder(path: Path) -> None:
-    """Force the names of a folder to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _forget(folder: Path, n_bytes: int) -> None:
