@@ -15,9 +15,10 @@ import numpy as np
 from actors import messages as m
 from actors.metrics import SUBSCRIBER_METRICS
 from actors.quest_tables import opening_in, window_at
+from actors.subscribers.account import heed_account
 from actors.subscribers.acts import EXTRAS
 from actors.subscribers.after_calls import AfterCallTables, hear_advice, hear_outcomes
-from actors.subscribers.answers import hear_all, heed_account, score_visits, take_due
+from actors.subscribers.answers import hear_all, take_due
 from actors.subscribers.calling import CallingTables, who_calls, who_complains
 from actors.subscribers.chunk import scratch
 from actors.subscribers.diary import count_lines, plan_day
@@ -35,6 +36,7 @@ from actors.subscribers.state import (
 )
 from actors.subscribers.tables import SubscriberTables
 from actors.subscribers.touch import TouchTables, who_comes
+from actors.subscribers.visits import score_visits
 from actors.subscribers.wants import judge_hits
 from sim.core.actor import Inbox, Rows, Slice
 from sim.core.columns import Block, Columns, Schema, concat_rows, empty_rows
