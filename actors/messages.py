@@ -290,7 +290,7 @@ TRUTH = Schema(
         Field("need_q", "u1", "1/255", "strength of the need at the moment of sending"),
         Field("fatigue_q", "u2", "1/1024", "fatigue at the moment of sending"),
         Field("t1_ms", "i8", "ms", "moment of the answer with the message; -1 never"),
-        Field("t0_ms", "i8", "ms", "moment of the organic purchase without it; -1 never"),
+        Field("t0_ms", "i8", "ms", "moment of the purchase without it; -1 never"),
         Field("y1_minor", "i8", "minor", "margin within the horizon with the message"),
         Field("y0_minor", "i8", "minor", "margin within the horizon without it"),
     ),

@@ -1,4 +1,4 @@
-"""`twin validate --cases FILE`: the verdict of every row of a queueing-case file.
+"""`twin validate`: a scenario against published ranges, or queues against a file of exact numbers.
 
 It owns the options and what a person reads.  It must not know any model.
 """
@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from scenarios import cli_common as common
 from scenarios.cli_common import AS_JSON, QUIET, out, out_json, table
 
-EXAMPLE = "Example: twin validate --cases cases.csv --only CCEA --json"
+EXAMPLE = "Example: twin validate city_day --subscribers 20000, or twin validate --cases cases.csv"
 SHOWN = 20
 
 
@@ -23,7 +24,18 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(
-    scenario: Annotated[str, typer.Argument(help="Not yet: see --cases.", hidden=True)] = "",
+    scenario: Annotated[
+        str, typer.Argument(help="Scenario (name or YAML file), or a finished run folder.")
+    ] = "",
+    subscribers: Annotated[int | None, common.SUBSCRIBERS] = None,
+    days: Annotated[float | None, common.DAYS] = None,
+    seed: Annotated[int | None, common.SEED] = None,
+    settings: Annotated[list[str] | None, common.SETTINGS] = None,
+    response: Annotated[
+        float,
+        typer.Option("--response", metavar="SHARE", min=0.0, max=0.9, show_default=False,
+                     help="Run twice more with people's response lower and higher by this share."),
+    ] = 0.0,
     cases: Annotated[
         Path | None, typer.Option("--cases", metavar="FILE.csv", help="File of queueing cases.")
     ] = None,
@@ -31,25 +43,89 @@ def validate(
         str, typer.Option("--only", metavar="PREFIX", help="Only rows whose case_id begins so.")
     ] = "",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Leave with exit code 4 unless every row passes.")
+        bool,
+        typer.Option("--strict", help="Leave with exit code 4 unless every row passes (--cases), "
+                     "or if a row is outside its range."),
     ] = False,
     as_json: Annotated[bool, AS_JSON] = False,
     quiet: Annotated[bool, QUIET] = False,
-) -> None:
-    """Hold the queues of the twin to a file of exact numbers: pass, fail or inconclusive.
+) -> None:  # fmt: skip
+    """Hold a scenario to published ranges, or queues to a file of exact numbers.
 
-    Each row is computed by formula, by simulation, or both; where there are both, both must pass.
-    A row that nothing here covers is inconclusive, with the reason.
+    A scenario is run and its figures are put beside the ranges of the field.  Rows say whether the
+    model was given the number (input), fitted to it (calibrated) or neither (held-out): held-out
+    rows alone are evidence.
+
+    With --cases each row is computed by formula, by simulation, or both; where there are both,
+    both must pass.  A row that nothing here covers is inconclusive, with the reason.
     """
+    from sim.core.errors import ScenarioError
+
+    if (cases is None) == (not scenario):
+        raise ScenarioError(
+            "nothing to validate" if cases is None else "two things to validate",
+            file="twin validate", expected="a scenario, a run folder or --cases FILE.csv",
+        )  # fmt: skip
+    if cases is not None:
+        _cases(cases, only, strict=strict, as_json=as_json, quiet=quiet)
+        return
+    if Path(scenario, "kpis.json").is_file():
+        told = [common.read_json(Path(scenario) / "kpis.json")]
+    else:
+        loaded = common.load_with(
+            scenario, settings=settings or (), subscribers=subscribers, days=days, seed=seed
+        )
+        told = _runs(loaded, response, quiet=quiet or as_json)
+    _tell(told, strict=strict, as_json=as_json)
+
+
+def _runs(loaded: Any, response: float, *, quiet: bool) -> list[Any]:
+    """Return the figures of the scenario, and of two more with another response of people."""
+    from scenarios.progress import make_progress
+    from scenarios.validity import scaled
+
+    factors = (1.0, 1 - response, 1 + response) if response else (1.0,)
+    told = []
+    for factor in factors:
+        progress = make_progress(start=loaded.model.clock.start, quiet=quiet)
+        try:
+            changed = loaded.with_(**scaled(loaded.model, factor)) if factor != 1 else loaded
+            told.append(changed.run(progress=progress).kpis)
+        finally:
+            progress.close()
+    return told
+
+
+def _tell(told: list[Any], *, strict: bool, as_json: bool) -> None:
+    """Print the table of the first run, and the red flags of all."""
+    from scenarios.validity import rank_flags, validity
     from sim.core.errors import LimitError, ScenarioError
 
-    if cases is None:
-        raise ScenarioError(
-            "a validity report of scenarios is not there yet", file="twin validate",
-            found=repr(scenario) if scenario else None, expected="--cases FILE.csv",
-        )  # fmt: skip
+    if told[0] is None or "use_cases" not in told[0]:
+        raise ScenarioError("not the figures of a run", file="kpis.json")
+    rows = validity(told[0])
+    flags = [*told[0].get("red_flags", []), *(rank_flags(told) if len(told) > 1 else [])]
+    if as_json:
+        out_json({"rows": rows, "red_flags": flags})
+    else:
+        columns = ["figure", "value", "low", "high", "unit", "n", "kind", "verdict"]
+        out(table([row | _short(row) for row in rows], columns))
+        for flag in flags:
+            out(f"RED FLAG: {flag}")
+    outside = [row["figure"] for row in rows if row["verdict"] == "outside"]
+    if strict and (outside or flags):
+        raise LimitError(f"outside: {', '.join(outside) or 'none'}; red flags: {len(flags)}")
+
+
+def _short(row: dict[str, Any]) -> dict[str, str]:
+    """Return the numbers of a row with four digits that count."""
+    return {k: "-" if row[k] is None else f"{row[k]:.4g}" for k in ("value", "low", "high")}
+
+
+def _cases(cases: Path, only: str, *, strict: bool, as_json: bool, quiet: bool) -> None:
     from scenarios.validation_cases.run import counts, validate_cases
     from scenarios.validation_cases.table import read_cases
+    from sim.core.errors import LimitError, ScenarioError
 
     rows = read_cases(cases)
     chosen = [case for case in rows if case.case_id.startswith(only)]

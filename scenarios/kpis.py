@@ -56,6 +56,7 @@ class Context:
     vat : value-added tax inside prices, share
     horizon_days : horizon of uplift and direct truth
     universal_control_percent : lines withheld from everything, percent
+    a_a : contacts cannot move anybody: the engine is off, or every effect is 0
     use_cases, quests : name -> what the catalogue says of it
     channel_scale : `full` where channels carry the traffic of `represents` lines, else `sample`
     """
@@ -70,6 +71,7 @@ class Context:
     vat: float = 0.0
     horizon_days: float = 0.0
     universal_control_percent: float = 0.0
+    a_a: bool = False
     use_cases: Mapping[str, CaseInfo] = field(default_factory=dict)
     quests: Mapping[str, QuestInfo] = field(default_factory=dict)
     channel_scale: str = "sample"
@@ -109,6 +111,7 @@ def kpis(
         service_revenue_minor=charging["service_revenue_minor"],
         universal_control_percent=context.universal_control_percent,
         control_lines=stocks.get("control"),
+        a_a=context.a_a,
     )  # fmt: skip
     games = quests(totals, labels, context.quests)
     out: dict[str, Any] = {

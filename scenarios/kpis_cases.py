@@ -206,9 +206,13 @@ def experiments(
     service_revenue_minor: int,
     universal_control_percent: float,
     control_lines: int | None,
+    a_a: bool = False,
 ) -> dict[str, Any]:
     """Return `experiments` of kpis.json: the health of the control groups and the joint sums."""
     local = _local_sum(totals)
+    joint = _joint(totals)
+    lines = [int(n) for n in totals["joint_n"]]
+    control_p = two_sided_p(lines[WITHHELD], sum(lines), universal_control_percent / 100)
     gained = int(totals["truth_y1_minor"].sum()) - int(totals["truth_y0_minor"].sum())
     verdicts = [case["uplift"]["verdict"] for case in cases.values()]
     return {
@@ -229,6 +233,15 @@ def experiments(
         "local_margin_share_of_revenue": rounded(
             None if local["value"] is None else ratio(local["value"], service_revenue_minor)
         ),
+        "joint_margin_minor": joint,
+        "joint_margin_share_of_revenue": rounded(
+            None if joint["value"] is None else ratio(joint["value"], service_revenue_minor)
+        ),
+        "control_share": rounded(ratio(lines[WITHHELD], sum(lines))),
+        "control_share_p": None if control_p is None else float(f"{control_p:.3g}"),
+        "contact_spending_minor": int(totals["contact_cost_minor"].sum())
+        + int(totals["reward_minor"].sum()),
+        "a_a": a_a,
         "true_margin_minor": gained if int(totals["truth_n"].sum()) else None,
         "true_margin_n": int(totals["truth_n"].sum()),
     }
@@ -265,6 +278,28 @@ def _local_sum(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "low": round(value - half),
         "high": round(value + half),
         "n": sum(e.n for _, e in known),
+    }
+
+
+def _joint(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return what all contacts added to the lines outside the universal control, minor units.
+
+    The margin of the run of a line outside, less that of one inside, times the lines outside.
+    """
+    out, inside = (
+        Sums(int(totals["joint_n"][k]), int(totals["joint_y_minor"][k]),
+             int(totals["joint_y2"][k]) * SQUARE_SCALE)
+        for k in (TREATED, WITHHELD)
+    )  # fmt: skip
+    found = difference_of_means(out, inside)
+    if found.value is None or found.low is None or found.high is None:
+        return {"value": None, "low": None, "high": None, "n": found.n, "n_control": inside.n}
+    return {
+        "value": round(found.value * out.n),
+        "low": round(found.low * out.n),
+        "high": round(found.high * out.n),
+        "n": found.n,
+        "n_control": inside.n,
     }
 
 

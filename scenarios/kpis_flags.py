@@ -5,8 +5,11 @@ It owns the limits and the sentences.  It must not know how a figure was made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from scenarios.estimates import Z
 
 MARGIN_SHARE = (0.003, 0.03)
 """Joint margin of the programme over service revenue that is believable (assumption)."""
@@ -22,12 +25,19 @@ BREACHES = {
 """Counters of broken rules of contact, and how to say it."""
 RATIO_P = 1e-6
 """A split of arms less likely than this is broken."""
+SAME = 0.01
+"""Two estimates of different things that differ by less than this share are no coincidence."""
+DRIFT_Z = 5.0
+"""Standard errors by which two arms may differ where contacts cannot move anybody."""
+RANKED_MIN = 5
+"""Use cases below which a rank says nothing."""
 
 
 def red_flags(kpis: Mapping[str, Any]) -> list[str]:
     """Return one sentence, with its numbers, for each thing that a reader must not overlook."""
     return [
-        *_broken_rules(kpis), *_too_good(kpis), *_splits(kpis), *_funnel(kpis), *_truth(kpis),
+        *_broken_rules(kpis), *_too_good(kpis), *_joint(kpis), *_drift(kpis), *_splits(kpis),
+        *_funnel(kpis), *_truth(kpis),
     ]  # fmt: skip
 
 
@@ -65,6 +75,91 @@ def _too_good(kpis: Mapping[str, Any]) -> list[str]:
             "usually do not help, so more than 15 of 21 is too good to be true."
         )
     return out
+
+
+def _joint(kpis: Mapping[str, Any]) -> list[str]:
+    """Flag a joint value that is not believable, or that the local ones only repeat."""
+    trials = kpis["experiments"]
+    joint, local = trials["joint_margin_minor"], trials["local_margin_minor"]
+    revenue = kpis["charging"]["service_revenue_minor"]
+    if joint["value"] is None or trials["a_a"]:
+        return []
+    out = []
+    low, high = MARGIN_SHARE
+    if revenue > 0 and not (joint["low"] <= high * revenue and joint["high"] >= low * revenue):
+        out.append(
+            f"Against the universal control ({joint['n_control']:,} lines) the programme adds "
+            f"{joint['value'] / revenue:.2%} of service revenue (95 %: "
+            f"{joint['low'] / revenue:.2%} to {joint['high'] / revenue:.2%}); believable is "
+            f"{low:.1%} to {high:.0%}."
+        )
+    known = sum(n for word, n in trials["verdicts"].items() if word != "unknown")
+    near = local["value"] is not None and (
+        abs(local["value"] - joint["value"]) <= SAME * abs(joint["value"])
+    )
+    if known >= RANKED_MIN and near and joint["value"]:
+        out.append(
+            f"The local effects of {known} use cases sum to the joint one within {SAME:.0%} "
+            f"({local['value']:,} and {joint['value']:,} minor units): use cases that share "
+            "people, needs and wallets do not add up."
+        )
+    return out
+
+
+def _drift(kpis: Mapping[str, Any]) -> list[str]:
+    """Flag a control that differs where nothing can make it differ, or is of another size."""
+    trials = kpis["experiments"]
+    out = []
+    p = trials["control_share_p"]
+    if p is not None and p < RATIO_P:
+        out.append(
+            f"{trials['control_share']:.2%} of lines are in the universal control where "
+            f"{trials['universal_control_percent'] / 100:.2%} should be (p {p:.0e})."
+        )
+    if not trials["a_a"]:
+        return out
+    joint = trials["joint_margin_minor"]
+    if joint["value"] is not None:
+        gap = joint["value"] + trials["contact_spending_minor"]
+        if abs(gap) > DRIFT_Z / Z * (joint["high"] - joint["low"]) / 2:
+            out.append(
+                f"No contact can move anybody here, yet lines outside the universal control earn "
+                f"{gap:+,} minor units more than it does ({joint['n_control']:,} control lines): "
+                "the control drifts."
+            )
+    for name, case in kpis["use_cases"].items():
+        found = case["conversion"]
+        n1, n0 = found["n_treated"], found["n_control"]
+        if not n1 or not n0:
+            continue
+        p = (found["treated"] * n1 + found["control"] * n0) / (n1 + n0)
+        error = math.sqrt(p * (1 - p) * (1 / n1 + 1 / n0))
+        if error > 0 and abs(found["difference"]) > DRIFT_Z * error:
+            out.append(
+                f"No contact can move anybody here, yet {found['treated']:.2%} of {n1:,} treated "
+                f"winners of {name} buy and {found['control']:.2%} of {n0:,} withheld ones: "
+                "the control drifts."
+            )
+    return out
+
+
+def stubborn_ranks(runs: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return a red flag if the order of use cases ignores the response of people.
+
+    Parameters
+    ----------
+    runs : value of each use case, by run; the runs differ in response parameters, by half and more
+    """
+    names = set.intersection(*(set(run) for run in runs)) if runs else set()
+    if len(names) < RANKED_MIN or len(runs) < 2:
+        return []
+    orders = {tuple(sorted(names, key=lambda name: (-run[name], name))) for run in runs}
+    if len(orders) > 1:
+        return []
+    return [
+        f"The order of {len(names)} use cases is the same in all of {len(runs)} runs whose "
+        "response parameters differ by half and more: the rank does not come from people's answers."
+    ]
 
 
 def _splits(kpis: Mapping[str, Any]) -> list[str]:

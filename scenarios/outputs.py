@@ -169,6 +169,7 @@ def run_context(
         vat=scenario.billing.vat,
         horizon_days=scenario.subscribers.answers.horizon_days,
         universal_control_percent=scenario.rtm.universal_control_percent,
+        a_a=not scenario.rtm.enabled or scenario.subscribers.answers.effects == 0,
         use_cases=case_infos(loaded),
         quests=quest_infos(loaded),
     )

@@ -428,6 +428,7 @@ def build_world(
             ids,
             ways,
             screen=centre.screen(scenario, engine, channels, offers),
+            end_ms=round(scenario.clock.days * DAY_MS),
         ),
         population=_population_tables(scenario, catalogue, geo, sub_tables),
         channel_tables=_channel_tables(scenario, channels),

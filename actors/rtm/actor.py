@@ -20,7 +20,7 @@ from actors.rtm.calls import Screen, forget_calls, hits_of_calls, note_calls
 from actors.rtm.capture import Feed, filled, put_late
 from actors.rtm.compiled import Named, rules_of, scan_for
 from actors.rtm.decide import decide
-from actors.rtm.experiments import close_experiments, mark_purchases
+from actors.rtm.experiments import close_experiments, count_control, mark_purchases
 from actors.rtm.history import forget_old
 from actors.rtm.hysteresis import hold_back
 from actors.rtm.loyalty import LoyaltyDesk
@@ -59,6 +59,7 @@ class RtmWorld:
     bound : (n,) int64 sorted lines that replay a recording
     gaps_ms : spans of the recording without rows, which are nobody's silence
     screen : the screen of the contact centre's agents; None: they have none
+    end_ms : end of the run, at which the universal control is counted; 0: never
     """
 
     tables: RtmTables
@@ -72,6 +73,7 @@ class RtmWorld:
     bound: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     gaps_ms: tuple[tuple[int, int], ...] = ()
     screen: Screen | None = None
+    end_ms: int = 0
 
 
 EXPERIMENTS_AT_START = 1024
@@ -280,6 +282,8 @@ class RtmActor:
             tick.end_ms,
             self._counters,
         )
+        if tick.end_ms == self.world.end_ms:
+            count_control(self.columns.view, self._counters)
         if tick.end_ms // DAY_MS != tick.start_ms // DAY_MS:
             forget_calls(self.callers, tick.end_ms)
         schemas = {s.name: s for s in self.produces}

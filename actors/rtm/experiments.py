@@ -1,13 +1,14 @@
-"""Experiments: the sticky holdout of an offer, and the horizon of each winner.
+"""Experiments: the sticky holdout of an offer, the horizon of each winner, the universal control.
 
-It owns who is withheld, the pool of running horizons and their settlement.  It must not know why a
-candidate won.
+It owns who is withheld, the pool of running horizons, their settlement, and the final count of the
+universal control.  It must not know why a candidate won.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from actors.rtm.state import CONTROL
 from sim.core.kernel import kernel
 from sim.core.rng import draw_cause, stream
 
@@ -75,3 +76,14 @@ def close_experiments(s, t, lo, ex, n_ex, now_ms, c):
             ex.end_ms[kept] = ex.end_ms[k]
             kept += 1
     return kept
+
+
+@kernel
+def count_control(s, c):
+    """Count the margin of all lines, in and outside the universal control, once the run ends."""
+    for i in range(s.flags.shape[0]):
+        arm = 1 if s.flags[i] & CONTROL else 0
+        y = np.int64(s.margin_minor[i])
+        c.joint_n[arm] += 1
+        c.joint_y_minor[arm] += y
+        c.joint_y2[arm] += (y // 16) * (y // 16)

@@ -276,6 +276,7 @@ class SubscriberActor(Replaying):
                 f"{n} messages arrived at once"
             )
         truth = Columns(m.TRUTH, n)
+        held = self.n_pool
         made, self.n_pool = hear_all(
             self.columns.view,
             self.profile.view,
@@ -291,6 +292,15 @@ class SubscriberActor(Replaying):
             self._counters,
         )
         self._truth = {name: a[:made] for name, a in truth.arrays.items()}
+        if self.n_pool > held:
+            self._sort_pool()
+
+    def _sort_pool(self) -> None:
+        """Sort the answers by line again: two sorted runs, which a stable sort merges."""
+        pool, n = self.pool.arrays, self.n_pool
+        order = np.argsort(pool["sub"][:n], kind="stable")
+        for array in pool.values():
+            array[:n] = array[:n][order]
 
     def _call(self, account: Rows | None, tick: Tick) -> None:
         """Let those call whom their account or a message has upset."""

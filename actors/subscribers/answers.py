@@ -118,20 +118,60 @@ def same_place(s, p, t, seed, i, sub, case, sent_ms, answer_ms):
 
 
 @kernel
-def tell_truth(t, case, channel, status, sent_ms, accepts, t0_ms, t1_ms, truth, r, c):
+def promised(t, ex, n_old, n_ex, sub, kind, born_s):
+    """Return the earliest answer, among those to come, that serves a need already; -1 none.
+
+    Parameters
+    ----------
+    ex, n_old, n_ex : pool of answers: sorted by line up to `n_old`, then those of this tick, of
+        which those of the line stand at the end
+    """
+    low, high = 0, n_old
+    while low < high:
+        mid = (low + high) // 2
+        if ex.sub[mid] < sub:
+            low = mid + 1
+        else:
+            high = mid
+    best = -1
+    while low < n_old and ex.sub[low] == sub:
+        best = _earlier(t, ex, low, best, kind, born_s)
+        low += 1
+    k = n_ex - 1
+    while k >= n_old and ex.sub[k] == sub:
+        best = _earlier(t, ex, k, best, kind, born_s)
+        k -= 1
+    return best
+
+
+@kernel
+def _earlier(t, ex, k, best, kind, born_s):
+    """Return the earlier of two answers, of which the first counts only if it serves the need."""
+    serves = (
+        ex.action[k] == m.ACCEPT
+        and t.case_need[ex.use_case[k]] == kind
+        and ex.need_born_s[k] == born_s
+    )
+    if serves and (best < 0 or ex.ts_ms[k] < ex.ts_ms[best]):
+        return k
+    return best
+
+
+@kernel
+def tell_truth(t, case, channel, status, sent_ms, accepts, t0_ms, own_minor, t1_ms, truth, r, c):
     """Settle both worlds of one message: what was bought by the horizon, and the margin of each.
 
     Parameters
     ----------
-    t0_ms : moment of the own purchase without the message, or -1
+    t0_ms : moment of the purchase without the message, or -1
+    own_minor : its margin
     t1_ms : moment of the answer
     """
-    kind = t.case_need[case]
     end_ms = sent_ms + t.horizon_ms
     y0 = np.int64(0)
     bought0 = t0_ms >= 0 and t0_ms < end_ms
     if bought0:
-        y0 = np.int64(t.organic_margin_minor[kind])
+        y0 = own_minor
     y1 = y0
     bought1 = bought0
     if accepts:
@@ -158,7 +198,7 @@ def tell_truth(t, case, channel, status, sent_ms, accepts, t0_ms, t1_ms, truth, 
 @kernel
 def hear(
     s, p, t, seed, i, sub, case, channel, status, sent_ms, trigger_ms, floor_ms, truth, r,
-    ex, n_ex, c,
+    ex, n_old, n_ex, c,
 ):  # fmt: skip
     """Work out both worlds of one message and keep the answer that will be given.
 
@@ -167,7 +207,8 @@ def hear(
     sent_ms : moment of sending; the message is evaluated at this moment
     floor_ms : start of the tick: no consequence is earlier
     truth, r : `Truth` columns and the row to write
-    ex, n_ex : pool of answers and its fill, of which the new one is returned
+    ex, n_old, n_ex : pool of answers, its fill at the start of the tick, and its fill now, of
+        which the new one is returned
     """
     kind = t.case_need[case]
     now_s = sent_ms // 1000
@@ -176,6 +217,7 @@ def hear(
     slot = find_need(s, t, i, kind, now_s)
     born = np.int64(LONG_AGO_S)
     t0_ms = np.int64(-1)
+    own_minor = np.int64(t.organic_margin_minor[kind])
     need_now = np.int64(0)
     if slot >= 0:
         born = np.int64(s.need_born_s[i, slot])
@@ -183,6 +225,11 @@ def hear(
         at = organic_s(t, seed, sub, kind, born)
         if at != NEVER_S and at * 1000 >= floor_ms:
             t0_ms = at * 1000
+        # Without this message an earlier one, whose answer is still to come, may serve the need.
+        k = promised(t, ex, n_old, n_ex, sub, kind, born)
+        if k >= 0 and (t0_ms < 0 or ex.ts_ms[k] < t0_ms):
+            t0_ms = ex.ts_ms[k]
+            own_minor = np.int64(t.case_margin_minor[ex.use_case[k]])
     fatigue = fatigue_at(s, t, i, now_s)
     a, b, d, _ = draw_cause(seed, S_SEEN, sub, name, key_s, 0)
     g, _, _, _ = draw_cause(seed, S_ANSWER, sub, name, key_s, 1)
@@ -223,7 +270,7 @@ def hear(
             ex.ts_ms[n_ex] = t1_ms
             n_ex += 1
             c.exposures_made[0] += 1
-    tell_truth(t, case, channel, status, sent_ms, accepts, t0_ms, t1_ms, truth, r, c)
+    tell_truth(t, case, channel, status, sent_ms, accepts, t0_ms, own_minor, t1_ms, truth, r, c)
     truth.sub[r] = sub
     truth.seen[r] = seen
     truth.need_q[r] = need_now * 255 // 1024
@@ -239,13 +286,14 @@ def hear_all(s, p, t, seed, lo, d, n, floor_ms, truth, ex, n_ex, c):
     ----------
     d : `Delivery` columns, n rows of this partition, sorted by (sub, ts_ms)
     truth : `Truth` columns with room for n rows, written
-    ex, n_ex : pool of answers with room for n more, and its fill
+    ex, n_ex : pool of answers, sorted by line, with room for n more, and its fill
 
     Returns
     -------
-    n_truth, n_ex : rows written and new fill
+    n_truth, n_ex : rows written and new fill; the new answers stand at the end, sorted by line
     """
     r = 0
+    n_old = n_ex
     for k in range(n):
         i = d.sub[k] - lo
         if s.life[i] & LIFE_MASK != LIFE_HERE:
@@ -268,6 +316,7 @@ def hear_all(s, p, t, seed, lo, d, n, floor_ms, truth, ex, n_ex, c):
             truth,
             r,
             ex,
+            n_old,
             n_ex,
             c,
         )
@@ -277,7 +326,7 @@ def hear_all(s, p, t, seed, lo, d, n, floor_ms, truth, ex, n_ex, c):
 
 @kernel
 def take_due(ex, n_ex, end_ms, due):
-    """Move the answers that are due before `end_ms` out of the pool.
+    """Move the answers that are due before `end_ms` out of the pool, which keeps its order.
 
     Returns
     -------

@@ -1,6 +1,7 @@
 """Headline figures: identities of the funnel, intervals against NumPy, nulls, red flags."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from scenarios.estimates import (
     two_sided_p,
 )
 from scenarios.kpis import HOUR_MS, PER_HOUR, PER_TICK, Context, kpis
+from scenarios.kpis_flags import stubborn_ranks
 from sim.core.errors import InvariantError
 from sim.core.histogram import N_BUCKETS
 from sim.core.metrics import add_into, new_tally
@@ -290,6 +292,82 @@ def test_a_world_in_which_everything_wins_is_flagged():
         t["exp_y2"][:] = 200_000_000
 
     assert any("too good" in flag for flag in made(change=change)["red_flags"])
+
+
+def plant_joint(t, gain: int, control: int = 2_500):
+    """Let lines outside the universal control earn `gain` more, with little noise."""
+    t["joint_n"][:] = 50_000 - control, control
+    mean = np.array([100_000 + gain, 100_000])
+    t["joint_y_minor"][:] = t["joint_n"] * mean
+    t["joint_y2"][:] = t["joint_n"] * ((mean // 16) ** 2 + 50)
+
+
+def flagged(word: str, change, **more) -> list[str]:
+    told = made(change=change, universal_control_percent=5, **more)["red_flags"]
+    return [flag for flag in told if word in flag]
+
+
+def test_a_joint_margin_beyond_belief_is_flagged_and_a_sound_one_is_not():
+    """Measured by the universal control: flagged only where the whole interval is outside."""
+    revenue = made()["charging"]["service_revenue_minor"]
+    for part, expected in ((0.01, 0), (0.2, 1), (-0.1, 1)):
+        plant = partial(plant_joint, gain=round(revenue * part / 47_500))
+        assert len(flagged("Against the universal control", plant)) == expected, part
+
+
+def test_locals_that_sum_to_the_joint_are_flagged():
+    """The joint value planted at the sum of the local ones, and at half of it."""
+
+    def change(t):
+        t["exp_n"][:] = 1_000
+        t["exp_y_minor"][:, 0], t["exp_y_minor"][:, 1] = 5_000_000, 1_000_000
+        t["exp_y2"][:] = 200_000_000
+
+    local = made(change=change)["experiments"]["local_margin_minor"]["value"]
+    n_cases = len(LABELS["use_case"])
+    for factor in (1.0, 0.5):
+
+        def planted(t, factor=factor):
+            change(t)
+            plant_joint(t, gain=round(local * factor / 47_500))
+
+        found = flagged("sum to the joint one", planted)
+        assert len(found) == (factor == 1.0 and n_cases >= 5)
+
+
+def test_a_control_that_drifts_is_flagged_in_a_world_without_effects():
+    """A/A: arms that differ in money or purchases are flagged; so is a control of another size."""
+
+    def buys(t):
+        t["exp_n"][0] = 4_000, 1_000
+        t["exp_bought"][0] = 800, 320
+        plant_joint(t, gain=0)
+
+    def same(t):
+        t["exp_n"][:] = 4_000, 1_000
+        t["exp_bought"][:] = 800, 205
+        t["contact_cost_minor"][:] = t["reward_minor"][:] = 0
+        plant_joint(t, gain=0)
+
+    def richer(t):
+        same(t)
+        plant_joint(t, gain=90)
+
+    assert len(flagged("the control drifts", buys, a_a=True)) == 1
+    assert len(flagged("the control drifts", richer, a_a=True)) == 1
+    assert flagged("the control drifts", same, a_a=True) == []
+    assert flagged("the control drifts", buys) == []
+    assert flagged("in the universal control", lambda t: plant_joint(t, gain=0, control=1_500))
+
+
+def test_an_order_that_ignores_peoples_response_is_flagged():
+    """The same order in three runs is flagged, one exchange of two is not, nor are four cases."""
+    base = {"a": 5.0, "b": 4.0, "c": 1.0, "d": -1.0, "e": -2.0}
+    stronger = {name: value * 1.5 for name, value in base.items()}
+    assert len(stubborn_ranks([base, stronger, base])) == 1
+    assert stubborn_ranks([base, stronger | {"a": 0.5}]) == []
+    few = {name: base[name] for name in "abcd"}
+    assert stubborn_ranks([few, few]) == [] and stubborn_ranks([base]) == []
 
 
 def test_a_fair_split_is_not_flagged():
