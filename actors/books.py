@@ -69,6 +69,8 @@ CHECKS = (
     Stock("loyalty points", "points_open", plus=("points",),
           minus=("points_redeemed", "points_expired", "points_cancelled")),
     Equal("no reward past a budget or stock", ("limit_breaches",)),
+    Stock("trials", "trials_open", plus=("trials_opened",), minus=("trials_settled",)),
+    Equal("trials settled = lessons heard", ("trials_settled",), ("lessons_heard",), lanes=True),
     Equal("calls made = calls handed over", ("calls_made",), ("centre_caused",), lanes=True),
     Stock("ends of calls on their way", "in_flight_CallOutcome", plus=("centre_told",),
           minus=("calls_heard",)),

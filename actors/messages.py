@@ -96,6 +96,10 @@ JOIN_TEAM, TEAM_STEP, ASK_REWARD = 0, 1, 2
 GRANTS = ("team", "reward", "refused")
 TEAM_DONE, GIVE_REWARD, REFUSE_REWARD = 0, 1, 2
 
+# --- `Lesson.kind` --------------------------------------------------------------------------------
+LESSONS = ("answer", "treated", "withheld")
+LESSON_ANSWER, LESSON_TREATED, LESSON_WITHHELD = 0, 1, 2
+
 # --- `Delivery.status` ----------------------------------------------------------------------------
 STATUSES = ("delivered", "failed", "expired", "dropped")
 DELIVERED, FAILED, EXPIRED, DROPPED = 0, 1, 2, 3
@@ -111,13 +115,13 @@ CALL_ANSWERED, CALL_ABANDONED, CALL_TURNED_AWAY = 0, 1, 2
 REASONS = (
     "intended", "not_eligible", "inactive", "no_consent", "black_list", "red_list",
     "universal_control", "quiet_hours", "repeat", "cool_down", "cap", "owned", "grey_list",
-    "no_channel", "channel_cap", "lost_arbitration", "holdout", "switched_off",
+    "no_channel", "channel_cap", "no_gain", "lost_arbitration", "holdout", "switched_off",
 )  # fmt: skip
 (
     INTENDED, NOT_ELIGIBLE, INACTIVE, NO_CONSENT, BLACK_LIST, RED_LIST, UNIVERSAL_CONTROL,
-    QUIET_HOURS, REPEAT, COOL_DOWN, CAP, OWNED, GREY_LIST, NO_CHANNEL, CHANNEL_CAP,
+    QUIET_HOURS, REPEAT, COOL_DOWN, CAP, OWNED, GREY_LIST, NO_CHANNEL, CHANNEL_CAP, NO_GAIN,
     LOST_ARBITRATION, HOLDOUT, SWITCHED_OFF,
-) = range(18)  # fmt: skip
+) = range(19)  # fmt: skip
 
 _SUB = Field("sub", "i4", "1", "global id of the line")
 _TS = Field("ts_ms", "i8", "ms", "moment, since the start of the scenario")
@@ -267,11 +271,12 @@ DECISION = Schema(
         Field("reason", "u1", "code", "one of `REASONS`: where it ended"),
         Field("channel", "u1", "1", "channel of the winner; 255 none"),
         Field("priority_q", "i4", "1", "fixed-point priority of the winner"),
-        Field("n_candidates", "u1", "1", "use cases bound to the trigger"),
-        Field("n_eligible", "u1", "1", "of these, eligible"),
-        Field("n_allowed", "u1", "1", "of these, allowed by contact policy"),
+        Field("n_candidates", "u2", "1", "use cases bound to the trigger"),
+        Field("n_eligible", "u2", "1", "of these, eligible"),
+        Field("n_allowed", "u2", "1", "of these, allowed by contact policy"),
         Field("latency_ms", "i4", "ms", "rule satisfied until decided"),
         Field("value", "i8", "by trigger", "what the trigger saw"),
+        Field("chance_q", "u2", "1/65535", "probability of choosing this winner; 0 not known"),
     ),
     edge="record",
     doc="rtm to the recorder: one row for each decision",
@@ -353,6 +358,24 @@ GRANT = Schema(
     doc="loyalty to rtm: what became of claims, in canonical order, never past a budget or stock",
 )
 
+LESSON = Schema(
+    "Lesson",
+    (
+        Field("sub", "i4", "1", "first line of the partition, for which it speaks as a whole"),
+        _TS,
+        Field("use_case", "i2", "1", "which use case"),
+        Field("segment", "u1", "1", "segment of the lines"),
+        Field("channel", "u1", "1", "which channel"),
+        Field("kind", "u1", "code", "one of `LESSONS`"),
+        Field("n", "i8", "messages or winners", "whose time for an answer, or horizon, is over"),
+        Field("yes", "i8", "messages", "of the messages, accepted in time"),
+        Field("margin_minor", "i8", "minor", "margin of the winners within the horizon"),
+        Field("squares", "i8", "(minor/16)^2", "sum of squares of it, scaled"),
+    ),
+    edge="gather",
+    doc="rtm to the learner: sums of what messages came to, as the engine saw it",
+)
+
 CALL = Schema(
     "Call",
     (
@@ -384,7 +407,7 @@ CALL_OUTCOME = Schema(
 )
 
 SCHEMAS = (
-    RECORDED, REPLAYED, CALL, CALL_OUTCOME, PLACED, TOUCH, CLAIM, GRANT,
+    RECORDED, REPLAYED, CALL, CALL_OUTCOME, PLACED, TOUCH, CLAIM, GRANT, LESSON,
     ACTIVITY, RATED, ACCOUNT_EVENT, INTENT, DELIVERY, CREDIT, DETECTION, TRIGGERED, DECISION, TRUTH,
 )  # fmt: skip
 

@@ -26,6 +26,10 @@ SUBSCRIBER_METRICS = (
     Metric("truth_y0_minor", ("use_case",), "minor", "margin within the horizon without it"),
     Metric("truth_bought1", ("use_case",), "winners", "would buy within the horizon with it"),
     Metric("truth_bought0", ("use_case",), "winners", "would buy within the horizon without it"),
+    Metric("truth_told", ("use_case",), "messages", "delivered to people, answer known"),
+    Metric("truth_yes", ("use_case",), "messages", "of these, the answer is yes"),
+    Metric("truth_anyway", ("use_case",), "messages", "of these, they would have bought anyway"),
+    Metric("truth_anyway_minor", ("use_case",), "minor", "margin that those messages added"),
     Metric("wow_q", ("use_case",), "1/1000 satisfaction", "satisfaction moved by the use case"),
     Metric("fence_enters", ("fence",), "visits", "true entries"),
     Metric("fence_dwells", ("fence",), "visits", "true stays of at least the dwell time"),
@@ -122,6 +126,10 @@ RTM_METRICS = (
     Metric("joint_n", ("arm",), "lines", "lines outside and inside the universal control"),
     Metric("joint_y_minor", ("arm",), "minor", "margin of the run of these lines"),
     Metric("joint_y2", ("arm",), "(minor/16)^2", "sum of squares of it, scaled"),
+    Metric("trials_opened", ("use_case",), "trials", "delivered messages with an answer awaited"),
+    Metric("trials_settled", ("use_case",), "trials", "of these, accepted in time or not"),
+    Metric("trials_accepted", ("use_case",), "trials", "of the settled, accepted in time"),
+    Metric("trials_believed_q", ("use_case",), "1/65536", "belief at delivery, of the settled"),
     Metric("calls_seen", ("call_result",), "calls", "ends of tries that the engine was told of"),
     Metric("control_contacts", (), "messages", "messages to control lines: must be 0"),
     Metric("cap_breaches", (), "messages", "messages past a cap: must be 0"),
@@ -198,6 +206,10 @@ LOYALTY_METRICS = (
     Metric("limit_breaches", (), "minor or pieces", "past a budget or stock: must be 0"),
 )
 
+LEARNER_METRICS = (
+    Metric("lessons_heard", ("use_case",), "trials", "settled trials that the learner has summed"),
+)
+
 CONTACT_CENTRE_METRICS = (
     Metric("centre_caused", ("call_reason",), "calls", "calls that lines have made"),
     Metric("centre_calls", ("centre", "call_reason"), "calls", "calls that came, retries too"),
@@ -217,7 +229,7 @@ CONTACT_CENTRE_METRICS = (
 
 ALL_METRICS = (
     *SUBSCRIBER_METRICS, *BILLING_METRICS, *RTM_METRICS, *CHANNEL_METRICS, *CELL_METRICS,
-    *CONTACT_CENTRE_METRICS, *LOYALTY_METRICS,
+    *CONTACT_CENTRE_METRICS, *LOYALTY_METRICS, *LEARNER_METRICS,
 )  # fmt: skip
 
 BUCKETS = ("data", "pack", "voice", "sms")

@@ -115,6 +115,21 @@ def caps_name_channels_that_exist(context: Context) -> list[Problem]:
     ]  # fmt: skip
 
 
+@needs("rtm", "placement")
+def arbitration_has_what_it_needs(context: Context) -> list[Problem]:
+    """Uplift is learned; the oracle reads the state of the people beside it."""
+    rtm, path = context.model.rtm, ("rtm", "arbitration")
+    apart = any("rtm" in g and "subscribers" not in g for g in context.model.placement.groups)
+    if rtm.arbitration == "uplift" and not rtm.learning.enabled:
+        message, expected = "uplift has to be learned", "rtm.learning.enabled: true"
+    elif rtm.arbitration == "oracle" and apart:
+        message = "the oracle reads the state of the people beside it, and they are elsewhere"
+        expected = "subscribers and rtm in one of placement.groups"
+    else:
+        return []
+    return [context.problem(path, message, expected=expected)]
+
+
 @needs("population", "geography")
 def the_network_is_no_larger_than_its_limit(context: Context) -> list[Problem]:
     """Where `cells_max` is null, what is represented asks for no more cells than it may name."""

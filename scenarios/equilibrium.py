@@ -72,6 +72,8 @@ def pilot_of(loaded: Any) -> Any:
             "rtm.withhold": [],
             "contact_centre.enabled": False,
             "rtm.enabled": True,
+            "rtm.learning.enabled": False,
+            "rtm.arbitration": "propensity",
             "placement.partitions": 0,
             "record.watch": [],
             "record.sample": 0.0,

@@ -14,13 +14,14 @@ from actors import messages as m
 from actors.cells.actor import CellActor
 from actors.channels.actor import ChannelActor
 from actors.contact_centre.actor import ContactCentreActor
+from actors.learner.actor import LearnerActor
 from actors.loyalty.actor import LoyaltyActor
 from sim.core.columns import empty_rows
 from sim.runtime.globals import Command, GlobalResult
 
 
 class TwinGlobals:
-    """The global roles of the twin: cells, channels, the contact centre and loyalty."""
+    """The global roles of the twin: cells, channels, the contact centre, loyalty, learner."""
 
     def __init__(
         self,
@@ -28,15 +29,18 @@ class TwinGlobals:
         channels: ChannelActor,
         centre: ContactCentreActor,
         loyalty: LoyaltyActor,
+        learner: LearnerActor,
     ) -> None:
         self.cells = cells
         self.channels = channels
         self.centre = centre
         self.loyalty = loyalty
+        self.learner = learner
 
     def arrays(self) -> dict[str, Any]:
-        """Return what cells offer now."""
-        return {"CellQuality": {k: v.copy() for k, v in self.cells.quality().items()}}
+        """Return what cells offer now, and what the engine is to believe where it learns."""
+        told = {"CellQuality": {k: v.copy() for k, v in self.cells.quality().items()}}
+        return told | ({"Beliefs": self.learner.beliefs()} if self.learner.tables.learns else {})
 
     def on_tick(
         self, tick: Any, load: np.ndarray, gathered: dict[str, Any], commands: Sequence[Command]
@@ -48,6 +52,7 @@ class TwinGlobals:
         )
         outcomes = self.centre.on_tick(tick, gathered.get("Call", empty_rows(m.CALL)), commands)
         grants = self.loyalty.on_tick(tick, gathered.get("Claim", empty_rows(m.CLAIM)))
+        self.learner.on_tick(tick, gathered.get("Lesson", empty_rows(m.LESSON)))
         tables = {"quality": self.cells.quality_rows()}
         if hour is not None:
             tables["cells"] = hour
@@ -64,6 +69,7 @@ class TwinGlobals:
                 **self.channels.tally(),
                 **self.centre.tally(),
                 **self.loyalty.tally(),
+                **self.learner.tally(),
             },
             self.ledger(),
             tables,
@@ -80,6 +86,7 @@ class TwinGlobals:
             "Channels": self.channels.digest(),
             "ContactCentre": self.centre.digest(),
             "Loyalty": self.loyalty.digest(),
+            "Learner": self.learner.digest(),
         }
 
     def snapshot(self) -> dict[str, Any]:
@@ -89,6 +96,7 @@ class TwinGlobals:
             "channels": self.channels.snapshot(),
             "contact_centre": self.centre.snapshot(),
             "loyalty": self.loyalty.snapshot(),
+            "learner": self.learner.snapshot(),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -97,3 +105,4 @@ class TwinGlobals:
         self.channels.restore(saved["channels"])
         self.centre.restore(saved["contact_centre"])
         self.loyalty.restore(saved["loyalty"])
+        self.learner.restore(saved["learner"])

@@ -34,7 +34,7 @@ PER = 1_000
 """Uplift is per so many winners."""
 WINNERS = ("intended", "holdout", "switched_off")
 """Where a winner of arbitration may end; `switched_off` occurs in paired proofs alone."""
-ALLOWED = (*WINNERS, "lost_arbitration")
+ALLOWED = (*WINNERS, "lost_arbitration", "no_gain")
 TREATED, WITHHELD = ARMS.index("treated"), ARMS.index("withheld")
 
 
@@ -125,6 +125,12 @@ def _case(
         "true_uplift_n": count("truth_n"),
         "conversion": conversion,
         "true_conversion": _true_conversion(totals, i),
+        "acceptance": _acceptance(totals, i),
+        "anyway": {
+            "n": count("truth_anyway"),
+            "of": count("truth_yes"),
+            "margin_minor": count("truth_anyway_minor"),
+        },
         "wow": rounded(ratio(count("wow_q"), eligible), 6),
         "wow_n": eligible,
     }
@@ -190,6 +196,26 @@ def _true_conversion(totals: Mapping[str, np.ndarray], i: int) -> dict[str, Any]
     }
 
 
+def _acceptance(totals: Mapping[str, np.ndarray], i: int) -> dict[str, Any]:
+    """Return the chance of acceptance of a delivered message: believed, observed, and the truth.
+
+    Believed and observed are of the same trials: the belief is that at delivery.
+    """
+    n = int(totals["trials_settled"][i])
+    observed = share(int(totals["trials_accepted"][i]), n)
+    told = int(totals["truth_told"][i])
+    believed = ratio(int(totals["trials_believed_q"][i]), n)
+    return {
+        "believed": None if believed is None else rounded(believed / 65_536),
+        "observed": rounded(observed.value),
+        "low": rounded(observed.low),
+        "high": rounded(observed.high),
+        "n": n,
+        "true": rounded(ratio(int(totals["truth_yes"][i]), told)),
+        "true_n": told,
+    }
+
+
 def _incremental(conversion: Mapping[str, Any]) -> float | None:
     """Return buyers that the contacts added among the treated: difference x treated."""
     gap = conversion["difference"]
@@ -244,6 +270,11 @@ def experiments(
         "a_a": a_a,
         "true_margin_minor": gained if int(totals["truth_n"].sum()) else None,
         "true_margin_n": int(totals["truth_n"].sum()),
+        "anyway": {
+            "n": int(totals["truth_anyway"].sum()),
+            "of": int(totals["truth_yes"].sum()),
+            "margin_minor": int(totals["truth_anyway_minor"].sum()),
+        },
     }
 
 

@@ -79,7 +79,8 @@ def pools() -> list[tuple[str, str, int, float, str]]:
                 f"{schema.doc}; grows by doubling, at most {LOAD_PERCENT} % of the room is taken",
             )
             for schema in (
-                rtm.CONTACTS, rtm.TAKEN, rtm.HELD, rtm.ONCE, rtm.CALLERS, rtm.GAME, rtm.POINTS
+                rtm.CONTACTS, rtm.TAKEN, rtm.TRIAL, rtm.HELD, rtm.ONCE, rtm.CALLERS, rtm.GAME,
+                rtm.POINTS,
             )
         ),
         (

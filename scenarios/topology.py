@@ -9,7 +9,7 @@ from sim.core.topology import Edge, Topology
 
 TOPOLOGY = Topology(
     roles=("subscribers", "billing", "rtm"),
-    global_roles=("cells", "channels", "contact_centre", "loyalty"),
+    global_roles=("cells", "channels", "contact_centre", "loyalty", "learner"),
     edges=(
         Edge("subscribers", "billing", "Activity", "forward"),
         Edge("subscribers", "rtm", "Activity", "forward"),
@@ -22,6 +22,8 @@ TOPOLOGY = Topology(
         Edge("rtm", "channels", "Intent", "gather"),
         Edge("rtm", "loyalty", "Claim", "gather"),
         Edge("loyalty", "rtm", "Grant", "scatter"),
+        Edge("rtm", "learner", "Lesson", "gather"),
+        Edge("learner", "rtm", "Beliefs", "broadcast"),
         Edge("subscribers", "contact_centre", "Call", "gather"),
         Edge("subscribers", "channels", "Touch", "gather"),
         Edge("channels", "subscribers", "Placed", "scatter"),

@@ -24,6 +24,7 @@ from actors.cells.actor import compile_tables as cell_tables
 from actors.channels.actor import ChannelActor
 from actors.channels.actor import compile_tables as channel_tables
 from actors.contact_centre.actor import ContactCentreActor
+from actors.learner.actor import LearnerActor
 from actors.loyalty.actor import LoyaltyActor
 from actors.metrics import ARMS, BUCKETS, SUBSCRIBER_METRICS
 from actors.profile import ProfileTables
@@ -42,6 +43,7 @@ from geo.territory import build_geography
 from scenarios import centre
 from scenarios.games import compile_games
 from scenarios.global_roles import TwinGlobals
+from scenarios.learning import compile_learning, with_truth
 from scenarios.population import (
     Donors,
     PopulationTables,
@@ -106,6 +108,7 @@ class World:
     cell_tables: Any
     centre_tables: Any
     loyalty_tables: Any
+    learner_tables: Any
     donors: Donors | None = None
     geo: Geography | None = None
 
@@ -149,11 +152,12 @@ class World:
             self.clock.calendar,
             counters,
         )
-        return (
+        roles = (
             SubscriberActor(self.subscribers, first, profile, people),
             BillingActor(self.billing, first, profile, money),
             RtmActor(self.rtm, first, profile, engine, contacts, self._judged(partition)),
         )
+        return with_truth(self.scenario, roles)
 
     def _judged(self, partition: Partition) -> np.ndarray:
         """Return the local rows of the lines whose triggers are judged."""
@@ -169,6 +173,7 @@ class World:
                 self.centre_tables, self.labels, enabled=self.scenario.contact_centre.enabled
             ),
             LoyaltyActor(self.loyalty_tables, self.labels),
+            LearnerActor(self.learner_tables, self.labels),
         )
 
 
@@ -290,7 +295,7 @@ def _plan(scenario: Any, geo: Geography, n_lines: int, sampled: np.ndarray | Non
         forward=(m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT),
         joined={"activity": ("Activity", "Rated"), "account_events": ("AccountEvent",)},
         feedback=(m.ACCOUNT_EVENT, m.CREDIT, m.DETECTION, m.TRIGGERED),
-        gather=(m.INTENT, m.CALL, m.TOUCH, m.CLAIM),
+        gather=(m.INTENT, m.CALL, m.TOUCH, m.CLAIM, m.LESSON),
         scatter=(m.DELIVERY, m.PLACED, m.CALL_OUTCOME, m.GRANT),
         record={"decisions": "Decision", "truth": "Truth"},
         inbox_tables={
@@ -382,6 +387,7 @@ def build_world(
     )
     ids, ways = _name_ids(offers, channels)
     games = compile_games(loaded, geo, bindings.rules)
+    learner, belief = compile_learning(scenario, offers, labels["channel"])
     engine = rtm_tables(
         scenario.rtm,
         geo,
@@ -393,6 +399,7 @@ def build_world(
         billing=scenario.billing,
         price_level=level,
         horizon_ms=sub_tables.horizon_ms,
+        belief=belief,
         region_shift_q=calendar.region_shift_q,
         start_quarter=calendar.start_quarter,
     )
@@ -419,14 +426,8 @@ def build_world(
             labels,
         ),
         rtm=RtmWorld(
-            engine,
-            games.engine,
-            bindings.compiled(),
-            labels,
-            scenario.rtm.enabled,
-            len(offers),
-            ids,
-            ways,
+            *(engine, games.engine, bindings.compiled(), labels, scenario.rtm.enabled),
+            *(len(offers), ids, ways),
             screen=centre.screen(scenario, engine, channels, offers),
             end_ms=round(scenario.clock.days * DAY_MS),
         ),
@@ -435,6 +436,7 @@ def build_world(
         cell_tables=cell_tables(scenario.cells, geo, weight=weight, n_lines=n_start),
         centre_tables=centre.queue_tables(scenario),
         loyalty_tables=games.loyalty,
+        learner_tables=learner,
         donors=donors,
         geo=geo,
     )

@@ -15,6 +15,7 @@ import numpy as np
 from actors import messages as m
 from actors.metrics import RTM_METRICS
 from actors.quest_tables import QuestTables
+from actors.rtm.beliefs import Beliefs, open_trials
 from actors.rtm.breaches import count_breaches
 from actors.rtm.calls import Screen, forget_calls, hits_of_calls, note_calls
 from actors.rtm.capture import Feed, filled, put_late
@@ -25,6 +26,7 @@ from actors.rtm.history import forget_old
 from actors.rtm.hysteresis import hold_back
 from actors.rtm.loyalty import LoyaltyDesk
 from actors.rtm.outcomes import take_deliveries
+from actors.rtm.outlook import Foresight, foreseen
 from actors.rtm.quality import MATCH_MS, Judge, unread_counters
 from actors.rtm.state import CALLERS, CONTACTS, DEED, EXPERIMENT, HELD, HIT, TAKEN, engine_view
 from actors.rtm.tables import RtmTables
@@ -93,7 +95,7 @@ class RtmActor:
         m.ACTIVITY, m.RATED, m.ACCOUNT_EVENT, m.DELIVERY, m.CALL_OUTCOME, m.GRANT,
     )  # fmt: skip
     produces: ClassVar[tuple[Schema, ...]] = (
-        m.INTENT, m.CREDIT, m.DETECTION, m.TRIGGERED, m.DECISION, m.CLAIM,
+        m.INTENT, m.CREDIT, m.DETECTION, m.TRIGGERED, m.DECISION, m.CLAIM, m.LESSON,
     )  # fmt: skip
 
     def __init__(
@@ -114,6 +116,10 @@ class RtmActor:
         self.contacts = Sparse(CONTACTS, by_column)
         self.taken = Sparse(TAKEN)
         self.held = Sparse(HELD)
+        self.beliefs = Beliefs(world.tables.belief, by_column)
+        self.foresight: Foresight | None = None
+        self._events: Rows | None = None
+        self._floor_ms = 0
         if contacts is not None:
             self.contacts.restore(contacts)
         self.enabled = world.enabled
@@ -153,20 +159,22 @@ class RtmActor:
         for verb, _, _ in inbox.commands:
             if verb in ("rtm_on", "rtm_off"):
                 self.enabled = verb == "rtm_on"
+        self._floor_ms, self._events = tick.end_ms, None
+        self.beliefs.listen(inbox.arrays.get("Beliefs"))
         rows = inbox.rows.get("Delivery")
         if rows is not None and len(rows["sub"]):
             made = Columns(m.CREDIT, len(rows["sub"]))
+            heard = m.DELIVERY.tuple_type(**rows)
             n = take_deliveries(
-                self.columns.view,
-                self.world.tables,
-                self.first,
-                m.DELIVERY.tuple_type(**rows),
-                len(rows["sub"]),
-                made.view,
-                0,
-                self._counters,
-            )
+                self.columns.view, self.world.tables, self.first, heard, len(rows["sub"]),
+                made.view, 0, self._counters,
+            )  # fmt: skip
             self._keep("Credit", {name: a[:n] for name, a in made.arrays.items()})
+            if self.beliefs.reserve(len(rows["sub"])):
+                open_trials(
+                    self.profile.view, self.view, self.beliefs.within(self.world.tables),
+                    self.first, heard, self._counters,
+                )  # fmt: skip
         for name, rows in self.desk.begin(tick, inbox, self.enabled, self._counters).items():
             self._keep(name, rows)
         if self.judge is not None:
@@ -179,7 +187,8 @@ class RtmActor:
     @property
     def view(self) -> Any:
         """Return what kernels of decisions see of the lines."""
-        return engine_view(self.columns, (self.contacts, self.taken, self.held), self.first)
+        tables = (self.contacts, self.taken, self.held, self.beliefs.trials)
+        return engine_view(self.columns, tables, self.first)
 
     def _forget_contacts(self, now_ms: int) -> None:
         """Once a day, forget the contacts that no cap counts any more."""
@@ -228,25 +237,10 @@ class RtmActor:
             seen, told, n_rows = self.feed.take(tick, low, high, rows, ratings, self._counters)
         hits, found, credits, deeds = self._scratch(part, max(activity.capacity, n_rows))
         n_hits, n_found, n_credits, n_deeds = self.scan(
-            self.view,
-            self.profile.view,
-            self.world.tables,
-            self.first,
-            seen.view,
-            n_rows,
-            told.view,
-            events.view,
-            events.n,
-            hits.view,
-            0,
-            found.view,
-            0,
-            credits.view,
-            0,
-            deeds.view,
-            0,
-            self._counters,
-        )
+            self.view, self.profile.view, self.world.tables, self.first, seen.view, n_rows,
+            told.view, events.view, events.n, hits.view, 0, found.view, 0, credits.view, 0,
+            deeds.view, 0, self._counters,
+        )  # fmt: skip
         if n_hits < 0:
             raise LimitError(f"hits of one slice exceed their room of {ROOM}")
         if self.judge is not None and len(self.judge.lines):
@@ -264,6 +258,7 @@ class RtmActor:
         self._keep("Detection", found.copy_rows())
         self._keep("Credit", credits.copy_rows())
         if self.enabled and n_hits:
+            self._events = None if self.foresight is None else events.rows()
             self._decide(hits, n_hits, self.world.tables)
 
     def finish(self, tick: Tick) -> dict[str, Rows]:
@@ -274,16 +269,14 @@ class RtmActor:
             self._truth, self._real = [], []
         self._mark(self.columns.view, self.world.tables, self.first, self.pool.view, self.n_pool)
         self.n_pool = self._close(
-            self.columns.view,
-            self.world.tables,
-            self.first,
-            self.pool.view,
-            self.n_pool,
-            tick.end_ms,
-            self._counters,
-        )
+            self.profile.view, self.columns.view, self.world.tables, self.first, self.pool.view,
+            self.n_pool, tick.end_ms, self.beliefs.ends, self._counters,
+        )  # fmt: skip
         if tick.end_ms == self.world.end_ms:
             count_control(self.columns.view, self._counters)
+        if self.beliefs.tables.learns:
+            profile = self.profile.view
+            self._keep("Lesson", self.beliefs.lessons(profile, self.first, tick, self._counters))
         if tick.end_ms // DAY_MS != tick.start_ms // DAY_MS:
             forget_calls(self.callers, tick.end_ms)
         schemas = {s.name: s for s in self.produces}
@@ -302,7 +295,8 @@ class RtmActor:
         """Return open horizons and games."""
         return {
             "rows_waiting": int((self.feed.waiting["watched"] == 0).sum()),
-            "experiments_open": self.n_pool, **self.desk.ledger(),
+            "experiments_open": self.n_pool, "trials_open": len(self.beliefs.trials),
+            **self.desk.ledger(),
         }  # fmt: skip
 
     def state(self) -> dict[str, Columns]:
@@ -329,7 +323,8 @@ class RtmActor:
     def tables(self) -> tuple[Sparse, ...]:
         """Return what only some lines have, by line and name."""
         desk = self.desk
-        return self.contacts, self.taken, self.held, self.callers, desk.games, desk.points
+        own = (self.contacts, self.taken, self.beliefs.trials, self.held, self.callers)
+        return *own, desk.games, desk.points
 
     def nbytes(self) -> int:
         """Return the bytes of state, pools and sparse tables."""
@@ -363,6 +358,7 @@ class RtmActor:
         if self.judge is not None:
             self.judge.restore(saved)
         self.enabled = bool(saved["enabled"])
+        self.beliefs.hour = -1
 
     def _triggered(self, hits: Rows, tick: Tick) -> Rows:
         """Tell the subscribers of the hits of judged lines, to be scored and forgotten."""
@@ -391,10 +387,21 @@ class RtmActor:
         n_intents, self.n_pool = self._choose(
             self.profile.view,
             view,
-            tables,
+            self.beliefs.within(tables),
             self.first,
             hits.view,
             n_hits,
+            foreseen(
+                self.foresight,
+                self._events,
+                self.profile.view,
+                view,
+                tables,
+                self.first,
+                hits.view,
+                n_hits,
+                self._floor_ms,
+            ),
             self._reasons,
             intents.view,
             0,

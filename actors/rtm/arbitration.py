@@ -9,7 +9,16 @@ import numpy as np
 
 from actors import messages as m
 from actors.rtm.audience import eligible
-from actors.rtm.policy import policy
+from actors.rtm.beliefs import (
+    AT_RANDOM,
+    BY_ORACLE,
+    BY_PROPENSITY,
+    BY_UPLIFT,
+    chance_q,
+    gain_q,
+    lot_q,
+)
+from actors.rtm.policy import pick_channel, policy
 from sim.core.kernel import kernel
 
 SHUT, NOBODY = -1, -2
@@ -19,25 +28,68 @@ NO_CANDIDATE = 255
 
 
 @kernel
-def priority(p, t, i, case, quarter, levers):
+def priority(t, chance, case, quarter, levers):
     """Return propensity x context x value x lever as a fixed-point integer.
 
-    Propensity is the belief for the segment, context the hour's factor, value the believed margin,
-    `levers` the row of levers that holds for this hit.
+    Propensity is the believed chance of acceptance, 1/65536, context the hour's factor, value the
+    believed margin, `levers` the row of levers that holds for this hit.
     """
-    value = max(t.case_value_minor[case], 1)
-    score = t.case_propensity_q[case, p.segment[i]] * value // 1024
+    score = chance * max(t.case_value_minor[case], 1) // 1024
     score = score * t.context_q[quarter // 4] // 1024
     return min(score * t.levers_q[levers, case] // 1024, 2_000_000_000)
 
 
 @kernel
-def choose(p, s, t, i, sub, rule, levers, day, quarter, reasons, c):
+def score_of(p, t, i, sub, case, way, ts_ms, quarter, levers, foreseen_minor):
+    """Return the priority of an allowed candidate; with uplift or the oracle 0 is "no action".
+
+    A service message is not for sale: it stays a candidate, whatever it adds.
+
+    Parameters
+    ----------
+    foreseen_minor : what the message would add in truth; read by the oracle alone
+    """
+    mode = t.belief.mode
+    if mode == BY_PROPENSITY:
+        return priority(t, chance_q(t, p, i, sub, case, way, ts_ms), case, quarter, levers)
+    if mode == AT_RANDOM:
+        return lot_q(t, sub, case, ts_ms)
+    gain = foreseen_minor * 64
+    if mode == BY_UPLIFT:
+        gain = gain_q(t, p, i, sub, case, ts_ms)
+        gain = gain * t.context_q[quarter // 4] // 1024 * t.levers_q[levers, case] // 1024
+    return min(max(gain, np.int64(t.case_service[case])), np.int64(2_000_000_000))
+
+
+@kernel
+def odds_q(t, n_allowed):
+    """Return the probability with which the winner was chosen, 1/65535; 0 where it is not known.
+
+    Thompson's draws have no closed form with more than one candidate.
+    """
+    b = t.belief
+    if b.mode == AT_RANDOM:
+        return 65_535 // max(n_allowed, 1)
+    drawn = b.explores and b.learns and b.mode != BY_ORACLE
+    if drawn and (n_allowed > 1 or b.mode == BY_UPLIFT):
+        return 0
+    return 65_535
+
+
+@kernel
+def way_of(p, s, t, i, sub, case, day):
+    """Return the channel by which an allowed use case would go; -1 where no belief asks for it."""
+    return pick_channel(p, s, t, i, sub, case, day) if t.belief.learns else np.int64(-1)
+
+
+@kernel
+def choose(p, s, t, i, sub, rule, levers, ts_ms, day, quarter, foreseen, hit, reasons, c):
     """Run the candidates of a rule through the funnel.
 
     Parameters
     ----------
     levers : row of the levers that hold for this hit
+    foreseen : row `hit` is what each use case would add in truth, minor: read by the oracle alone
     reasons : (n_cases,) uint8 scratch, written for the rule's candidates
 
     Returns
@@ -66,7 +118,12 @@ def choose(p, s, t, i, sub, rule, levers, day, quarter, reasons, c):
         if reason != m.INTENDED:
             continue
         n_allowed += 1
-        score = priority(p, t, i, case, quarter, levers)
+        way = way_of(p, s, t, i, sub, case, day)
+        truth = foreseen[hit, case] if t.belief.mode == BY_ORACLE else np.int64(0)
+        score = score_of(p, t, i, sub, case, way, ts_ms, quarter, levers, truth)
+        if score <= 0 and t.belief.mode != BY_PROPENSITY:
+            reasons[case] = m.NO_GAIN
+            continue
         # Ties go to the use case with the smaller name id, never to the one that came first.
         if score > best_score or (score == best_score and t.case_id[case] < t.case_id[best]):
             if best >= 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from actors import messages as m
-from actors.rtm.arbitration import NO_CANDIDATE, choose, furthest
+from actors.rtm.arbitration import NO_CANDIDATE, choose, furthest, odds_q
 from actors.rtm.experiments import held_out, open_experiment, switched_off
 from actors.rtm.history import remember_contact
 from actors.rtm.policy import pick_channel
@@ -19,16 +19,23 @@ from sim.core.kernel import kernel
 from sim.core.quantiles import quantile
 from sim.core.rng import draw_cause, mix64, stream
 
+NOT_FORESEEN = np.zeros((1, 1), np.int64)
+"""What decisions take that know no truth: all but those of the oracle."""
 S_LATENCY = stream("latency of capture, profile and decision")
+
+
+@kernel
+def stages(t, sub, rule_id, ts_ms):
+    """Draw how long capture, profile and decision take, ms."""
+    a, b, d, _ = draw_cause(t.seed, S_LATENCY, sub, rule_id, ts_ms // 1000, ts_ms % 1000)
+    capture = np.int64(quantile(t.capture_ms, a))
+    return capture, np.int64(quantile(t.profile_ms, b)), np.int64(quantile(t.decide_ms, d))
 
 
 @kernel
 def latency(t, sub, rule_id, ts_ms, c):
     """Draw and count the latency of one decision, ms, stage by stage."""
-    a, b, d, _ = draw_cause(t.seed, S_LATENCY, sub, rule_id, ts_ms // 1000, ts_ms % 1000)
-    capture = np.int64(quantile(t.capture_ms, a))
-    profile = np.int64(quantile(t.profile_ms, b))
-    decide = np.int64(quantile(t.decide_ms, d))
+    capture, profile, decide = stages(t, sub, rule_id, ts_ms)
     c.latency_capture_ms[bucket_of(t.borders, capture)] += 1
     c.latency_profile_ms[bucket_of(t.borders, profile)] += 1
     c.latency_decide_ms[bucket_of(t.borders, decide)] += 1
@@ -57,7 +64,9 @@ def send_intent(s, t, i, sub, case, channel, ts_ms, decided_ms, score, out, n, c
 
 
 @kernel
-def write_decision(out, n, sub, ts_ms, rule, case, reason, channel, score, counts, late, value):
+def write_decision(
+    out, n, sub, ts_ms, rule, case, reason, channel, score, counts, late, value, odds
+):  # fmt: skip
     """Write one `Decision` row and return the next free row."""
     out.sub[n] = sub
     out.ts_ms[n] = ts_ms
@@ -71,16 +80,29 @@ def write_decision(out, n, sub, ts_ms, rule, case, reason, channel, score, count
     out.n_allowed[n] = counts[2]
     out.latency_ms[n] = late
     out.value[n] = value
+    out.chance_q[n] = odds
     return n + 1
 
 
 @kernel
-def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log, c):
+def count_candidates(t, rule, reasons, c):
+    """Count where each candidate of a decision ended."""
+    for j in range(t.rule_start[rule], t.rule_start[rule + 1]):
+        case = t.rule_cases[j]
+        if reasons[case] != NO_CANDIDATE:
+            c.decisions[case, reasons[case]] += 1
+
+
+@kernel
+def decide(
+    p, s, t, lo, hits, n_hits, foreseen, reasons, intents, n_intents, ex, n_ex, log, c
+):  # fmt: skip
     """Decide on every hit of a slice, in canonical order.
 
     Parameters
     ----------
     hits, n_hits : rules satisfied, sorted by (sub, ts_ms)
+    foreseen : (n_hits, n_cases) int64, minor, what each would add in truth; or `NOT_FORESEEN`
     reasons : (n_cases,) uint8 scratch
     intents, n_intents : `Intent` columns and their fill, written
     ex, n_ex : pool of running horizons and its fill, written
@@ -100,7 +122,20 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
         c.trigger_hits[rule] += 1
         late = latency(t, sub, t.rule_id[rule], ts_ms, c)
         best, score, n_candidates, n_eligible, n_allowed = choose(
-            p, s, t, i, sub, rule, np.int64(hits.levers[k]), day, quarters % 96, reasons, c
+            p,
+            s,
+            t,
+            i,
+            sub,
+            rule,
+            np.int64(hits.levers[k]),
+            ts_ms,
+            day,
+            quarters % 96,
+            foreseen,
+            k,
+            reasons,
+            c,
         )
         c.eligible_decisions[rule] += n_eligible > 0
         c.allowed_decisions[rule] += n_allowed > 0
@@ -130,12 +165,22 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
                 # A withheld winner uses up its slot as a treated one does, so that the two
                 # arms meet the same rules afterwards.
                 remember_contact(s, t, i, best, way, day, reason != m.INTENDED)
-        for j in range(t.rule_start[rule], t.rule_start[rule + 1]):
-            if reasons[t.rule_cases[j]] != NO_CANDIDATE:
-                c.decisions[t.rule_cases[j], reasons[t.rule_cases[j]]] += 1
+        count_candidates(t, rule, reasons, c)
         c.outcomes[rule, reason] += 1
         counts = (n_candidates, n_eligible, n_allowed)
         write_decision(
-            log, k, sub, ts_ms, rule, case, reason, channel, score, counts, late, hits.value[k]
+            log,
+            k,
+            sub,
+            ts_ms,
+            rule,
+            case,
+            reason,
+            channel,
+            score,
+            counts,
+            late,
+            hits.value[k],
+            odds_q(t, n_allowed) if best >= 0 else 0,
         )
     return n_intents, n_ex

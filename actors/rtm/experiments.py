@@ -54,8 +54,14 @@ def mark_purchases(s, t, lo, ex, n_ex):
 
 
 @kernel
-def close_experiments(s, t, lo, ex, n_ex, now_ms, c):
-    """Settle the horizons that have ended and return the new fill of the pool."""
+def close_experiments(p, s, t, lo, ex, n_ex, now_ms, ends, c):
+    """Settle the horizons that have ended and return the new fill of the pool.
+
+    Parameters
+    ----------
+    ends : (3, 2, n_cases, n_segments) int64: winners, margin and scaled squares by arm; added to
+        where the engine learns
+    """
     kept = 0
     for k in range(n_ex):
         if ex.end_ms[k] <= now_ms:
@@ -67,6 +73,11 @@ def close_experiments(s, t, lo, ex, n_ex, now_ms, c):
             c.exp_y_minor[case, arm] += y
             c.exp_y2[case, arm] += (y // 16) * (y // 16)
             c.exp_bought[case, arm] += ex.bought[k]
+            if t.belief.learns:
+                segment = p.segment[i]
+                ends[0, arm, case, segment] += 1
+                ends[1, arm, case, segment] += y
+                ends[2, arm, case, segment] += (y // 16) * (y // 16)
         else:
             ex.sub[kept] = ex.sub[k]
             ex.use_case[kept] = ex.use_case[k]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from actors import messages as m
-from actors.rtm.arbitration import NO_CANDIDATE, NOBODY, SHUT, priority
+from actors.rtm.arbitration import NO_CANDIDATE, NOBODY, SHUT, score_of
 from actors.rtm.audience import eligible
 from actors.rtm.decide import decide
 from actors.rtm.experiments import held_out, switched_off
@@ -138,7 +138,7 @@ def signs(
 
 
 @kernel
-def rank(p, t, i, sub, rule, quarter, reasons, winner, ranked, scores):
+def rank(p, t, i, sub, rule, ts_ms, quarter, reasons, winner, ranked, scores):
     """Rank what policy allowed by the priority of arbitration, the winner first.
 
     Parameters
@@ -157,7 +157,9 @@ def rank(p, t, i, sub, rule, quarter, reasons, winner, ranked, scores):
         case = np.int64(t.rule_cases[j])
         if case != winner and reasons[case] != m.LOST_ARBITRATION:
             continue
-        score = np.int64(priority(p, t, i, case, quarter, 0))
+        # Inbound, there is one channel for all: that of whoever was asked.
+        way = t.case_channels[case, 0]
+        score = np.int64(score_of(p, t, i, sub, case, way, ts_ms, quarter, 0, 0))
         at = n
         while at > 0 and (
             score > scores[at - 1]
@@ -178,12 +180,13 @@ def rank(p, t, i, sub, rule, quarter, reasons, winner, ranked, scores):
 
 
 @kernel
-def answer(p, s, t, hits, reasons, intents, ex, log, c, ranked, scores):
+def answer(p, s, t, hits, foreseen, reasons, intents, ex, log, c, ranked, scores):
     """Decide on one inbound hit of a population that begins at line 0, and rank the offers.
 
     Parameters
     ----------
     hits : `Hit` columns; row 0 holds the line, the moment and the inbound rule
+    foreseen : `NOT_FORESEEN`: no oracle answers
     reasons : (n_cases,) uint8 scratch
     intents, ex, log : columns with room for one row, written by `decide`
     ranked, scores : (k,) int64, written
@@ -194,7 +197,7 @@ def answer(p, s, t, hits, reasons, intents, ex, log, c, ranked, scores):
         the candidates those that were eligible and allowed
     """
     # A horizon is closed by the ticks of a run; here none passes, and none is kept.
-    decide(p, s, t, 0, hits, 1, reasons, intents, 0, ex, 0, log, c)
+    decide(p, s, t, 0, hits, 1, foreseen, reasons, intents, 0, ex, 0, log, c)
     rule = np.int64(hits.trigger[0])
     n_eligible = 0
     n_allowed = 0
@@ -203,14 +206,15 @@ def answer(p, s, t, hits, reasons, intents, ex, log, c, ranked, scores):
         if reason == NO_CANDIDATE:
             continue
         n_eligible += reason != m.NOT_ELIGIBLE
-        n_allowed += reason == m.INTENDED or reason >= m.LOST_ARBITRATION
+        n_allowed += reason == m.INTENDED or reason >= m.NO_GAIN
     if log.reason[0] != m.INTENDED:
         return 0, n_eligible, n_allowed
     sub = np.int64(hits.sub[0])
     quarters = hits.ts_ms[0] // 900_000 + t.region_shift_q[p.region[sub]] + t.start_quarter
     n = rank(
-        p, t, sub, sub, rule, quarters % 96, reasons, np.int64(log.use_case[0]), ranked, scores
-    )
+        p, t, sub, sub, rule, hits.ts_ms[0], quarters % 96, reasons, np.int64(log.use_case[0]),
+        ranked, scores,
+    )  # fmt: skip
     return n, n_eligible, n_allowed
 
 

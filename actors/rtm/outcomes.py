@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from actors import messages as m
+from actors.rtm.beliefs import mark_taken
 from actors.rtm.history import mark_answered
 from actors.rtm.state import CONSENT
 from sim.core.kernel import kernel
@@ -43,6 +44,8 @@ def take_answer(t, s, i, sub, ts_ms, day, code, case, credits, nc):
     """Close the loop on an answer: give what was accepted, respect what was refused."""
     if code == m.CLICK or code == m.ACCEPT:
         mark_answered(s, i, case)
+    if code == m.ACCEPT and t.belief.learns:
+        mark_taken(t, s, sub, case)
     if code == m.ACCEPT and t.contact.case_limits[case]:
         count_taken(t, s, sub, case, day)
     if code == m.OPT_OUT:

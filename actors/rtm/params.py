@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from actors.learner.params import Learning
 from actors.loyalty.params import Loyalty
 from sim.core.params import Params
 
@@ -391,7 +392,12 @@ class RtmParams(Params):
     capture: Capture = Capture()
     dwell: Dwell = Dwell()
     loyalty: Loyalty = Loyalty()
-    learning: Literal["off"] = Field(default="off", description="models are fixed in this version")
+    learning: Learning = Learning()
+    arbitration: Literal["propensity", "uplift", "random", "oracle"] = Field(
+        default="propensity",
+        description="what ranks candidates: propensity x value; the margin that a message adds, as "
+        "learned from winners withheld by lot; chance; or the truth, which no operator can have",
+    )
     withhold: tuple[str, ...] = Field(
         default=(), description="decisions switched off one by one, `SUB/OFFER`: for paired proofs"
     )

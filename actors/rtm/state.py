@@ -91,6 +91,18 @@ TAKEN = sparse_schema(
     doc="acceptances of use cases with a limit on repeats, by (line, use case)",
 )
 
+TRIAL = sparse_schema(
+    "Trial",
+    (
+        Field("case", "u2", "1", "use case", named=True),
+        Field("channel", "u1", "1", "channel", named=True),
+        Field("due_s", "i4", "s", "end of the time for an answer"),
+        Field("accepted", "u1", "flag", "1 once it was accepted"),
+        Field("believed_q", "u2", "1/65536", "chance of acceptance believed at delivery"),
+    ),
+    doc="delivered messages from which is learned, by (line, use case)",
+)
+
 HELD = sparse_schema(
     "Held",
     (
@@ -131,7 +143,9 @@ SEEN = Schema(
     doc="hits of watched lines that are not matched yet",
 )
 
-EngineView = namedtuple("EngineView", (*STATE.names, "contacts", "taken", "held", "first"))  # type: ignore[misc]  # names are data
+EngineView = namedtuple(
+    "EngineView", (*STATE.names, "contacts", "taken", "held", "trials", "first")
+)  # type: ignore[misc]  # names are data
 """What kernels of decisions see of lines: the columns, sparse tables, and the first line."""
 
 
@@ -140,7 +154,7 @@ def engine_view(columns: Columns, tables: Sequence[Sparse], first: int) -> Any:
 
     Parameters
     ----------
-    tables : `CONTACTS`, `TAKEN` and `HELD`
+    tables : `CONTACTS`, `TAKEN`, `HELD` and `TRIAL`
     """
     return EngineView(*columns.view, *(table.view for table in tables), first)
 

@@ -15,6 +15,7 @@ import numpy as np
 from actors import messages as m
 from actors.billing.params import BillingParams, Tariff
 from actors.channels.params import Channel
+from actors.rtm.beliefs import BeliefTables
 from actors.rtm.capture import CaptureTables, compile_capture
 from actors.rtm.dispatch import Rule, options_table
 from actors.rtm.hysteresis import KEY, Hysteresis, HysteresisTables, compile_hysteresis
@@ -255,6 +256,7 @@ def compile_tables(
     billing: BillingParams,
     price_level: float,
     horizon_ms: int,
+    belief: BeliefTables,
     region_shift_q: np.ndarray,
     start_quarter: int,
     context: Mapping[int, float] | None = None,
@@ -295,6 +297,7 @@ def compile_tables(
         "quiet_to_q": round(params.quiet.to_h * 4),
         "context_q": np.array(hours, np.int64),
         "horizon_ms": horizon_ms,
+        "belief": belief,
         **_audience(offers),
         **_products(offers, billing, price_level),
         **_rules_of_contact(offers, channels, price_level),
@@ -323,6 +326,7 @@ class RtmTables(NamedTuple):
     quiet_to_q: int
     context_q: np.ndarray
     horizon_ms: int
+    belief: BeliefTables
     case_nobody: np.ndarray
     case_segments: np.ndarray
     case_prepaid: np.ndarray

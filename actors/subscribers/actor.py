@@ -122,7 +122,7 @@ class SubscriberActor(Replaying):
         self.pool = Columns(EXPOSURE, pool_capacity(state.n))
         self.n_pool = 0
         self.load = np.zeros((world.n_cells, 4), np.int64)
-        self._seed = seed64(world.seed)
+        self.seed = seed64(world.seed)
         self._tally = new_tally(SUBSCRIBER_METRICS, world.labels)
         self._counters = SubscriberCounters(**self._tally)
         self._due = Columns(EXPOSURE, 16)
@@ -168,7 +168,7 @@ class SubscriberActor(Replaying):
                 self.columns.view,
                 self.profile.view,
                 self.world.tables,
-                self._seed,
+                self.seed,
                 self.first,
                 weekday,
                 epoch,
@@ -193,7 +193,7 @@ class SubscriberActor(Replaying):
             self._due.view,
             self._n_due,
             self._due_at,
-            self._seed,
+            self.seed,
             self.first,
             part.first,
             tick.start_ms,
@@ -218,6 +218,10 @@ class SubscriberActor(Replaying):
         """Return the truth of the messages heard in this tick, the calls and visits to come."""
         calls = concat_rows(m.CALL, self._calls)
         return {"Truth": self._truth, "Call": calls, "Touch": self._touches}
+
+    def no_counters(self) -> Any:
+        """Return counters of its own, to be forgotten, for what is only tried out."""
+        return SubscriberCounters(**new_tally(SUBSCRIBER_METRICS, self.world.labels))
 
     def tally(self) -> Tally:
         """Return the counters; whoever runs the role resets them before a tick."""
@@ -281,7 +285,7 @@ class SubscriberActor(Replaying):
             self.columns.view,
             self.profile.view,
             self.world.tables,
-            self._seed,
+            self.seed,
             self.first,
             m.DELIVERY.tuple_type(**rows),
             n,
@@ -339,7 +343,7 @@ class SubscriberActor(Replaying):
             (self.columns.view, self.profile.view, self.first),
             self.world.tables,
             self.world.touch,
-            seed=self._seed,
+            seed=self.seed,
             placed=placed,
             start_ms=tick.start_ms,
         )
@@ -352,7 +356,7 @@ class SubscriberActor(Replaying):
                 self.columns.view,
                 self.profile.view,
                 self.world.tables,
-                self._seed,
+                self.seed,
                 self.first,
                 m.ACCOUNT_EVENT.tuple_type(**rows),
                 len(rows["sub"]),
@@ -365,7 +369,7 @@ class SubscriberActor(Replaying):
                 self.columns.view,
                 self.profile.view,
                 self.world.tables,
-                self._seed,
+                self.seed,
                 self.first,
                 m.DETECTION.tuple_type(**rows),
                 len(rows["sub"]),

@@ -1,7 +1,7 @@
 """What people make of a message: both worlds of a contact, at once and from the same draws.
 
-It owns utility, fatigue, trust, the choice to accept and its moment, and the direct truth `y1`,
-`y0` (truth.md sections 3 and 3a).  It must not know why the message was sent.
+It owns utility, fatigue, trust, the choice to accept and its moment (truth.md section 3).  It must
+not know why the message was sent.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from actors import messages as m
 from actors.subscribers.place import true_spot
 from actors.subscribers.state import LIFE_HERE, LIFE_MASK, LONG_AGO_S, NEVER_S
+from actors.subscribers.truth import promised, tell_truth
 from actors.subscribers.wants import decay_q, find_need, organic_s
 from sim.core.kernel import kernel
 from sim.core.quantiles import quantile
@@ -118,97 +119,20 @@ def same_place(s, p, t, seed, i, sub, case, sent_ms, answer_ms):
 
 
 @kernel
-def promised(t, ex, n_old, n_ex, sub, kind, born_s):
-    """Return the earliest answer, among those to come, that serves a need already; -1 none.
-
-    Parameters
-    ----------
-    ex, n_old, n_ex : pool of answers: sorted by line up to `n_old`, then those of this tick, of
-        which those of the line stand at the end
-    """
-    low, high = 0, n_old
-    while low < high:
-        mid = (low + high) // 2
-        if ex.sub[mid] < sub:
-            low = mid + 1
-        else:
-            high = mid
-    best = -1
-    while low < n_old and ex.sub[low] == sub:
-        best = _earlier(t, ex, low, best, kind, born_s)
-        low += 1
-    k = n_ex - 1
-    while k >= n_old and ex.sub[k] == sub:
-        best = _earlier(t, ex, k, best, kind, born_s)
-        k -= 1
-    return best
-
-
-@kernel
-def _earlier(t, ex, k, best, kind, born_s):
-    """Return the earlier of two answers, of which the first counts only if it serves the need."""
-    serves = (
-        ex.action[k] == m.ACCEPT
-        and t.case_need[ex.use_case[k]] == kind
-        and ex.need_born_s[k] == born_s
-    )
-    if serves and (best < 0 or ex.ts_ms[k] < ex.ts_ms[best]):
-        return k
-    return best
-
-
-@kernel
-def tell_truth(t, case, channel, status, sent_ms, accepts, t0_ms, own_minor, t1_ms, truth, r, c):
-    """Settle both worlds of one message: what was bought by the horizon, and the margin of each.
-
-    Parameters
-    ----------
-    t0_ms : moment of the purchase without the message, or -1
-    own_minor : its margin
-    t1_ms : moment of the answer
-    """
-    end_ms = sent_ms + t.horizon_ms
-    y0 = np.int64(0)
-    bought0 = t0_ms >= 0 and t0_ms < end_ms
-    if bought0:
-        y0 = own_minor
-    y1 = y0
-    bought1 = bought0
-    if accepts:
-        bought1 = t1_ms < end_ms
-        y1 = np.int64(t.case_margin_minor[case]) if bought1 else np.int64(0)
-    if status <= m.FAILED:
-        y1 -= np.int64(t.channel_cost_minor[channel])
-    c.truth_n[case] += 1
-    c.truth_y1_minor[case] += y1
-    c.truth_y0_minor[case] += y0
-    c.truth_bought1[case] += bought1
-    c.truth_bought0[case] += bought0
-    truth.ts_ms[r] = sent_ms
-    truth.use_case[r] = case
-    truth.channel[r] = channel
-    truth.status[r] = status
-    truth.accepts[r] = accepts
-    truth.t1_ms[r] = t1_ms if accepts else -1
-    truth.t0_ms[r] = t0_ms
-    truth.y1_minor[r] = y1
-    truth.y0_minor[r] = y0
-
-
-@kernel
-def hear(
-    s, p, t, seed, i, sub, case, channel, status, sent_ms, trigger_ms, floor_ms, truth, r,
-    ex, n_old, n_ex, c,
+def both_worlds(
+    s, p, t, seed, i, sub, case, channel, status, sent_ms, trigger_ms, floor_ms, ex, n_old, n_ex
 ):  # fmt: skip
-    """Work out both worlds of one message and keep the answer that will be given.
+    """Work out both worlds of one message and change nothing.
 
     Parameters
     ----------
     sent_ms : moment of sending; the message is evaluated at this moment
     floor_ms : start of the tick: no consequence is earlier
-    truth, r : `Truth` columns and the row to write
-    ex, n_old, n_ex : pool of answers, its fill at the start of the tick, and its fill now, of
-        which the new one is returned
+    ex, n_old, n_ex : pool of answers to come, see `promised`
+
+    Returns
+    -------
+    seen, accepts, t0_ms, own_minor, t1_ms, born_s, need_q, fatigue_q, utility_q, opts_out_draw
     """
     kind = t.case_need[case]
     now_s = sent_ms // 1000
@@ -241,13 +165,11 @@ def hear(
     )
     t1_ms = max(answer_ms, floor_ms)
     accepts = False
+    u = np.int64(0)
     if seen:
-        c.seen[case] += 1
         age = t1_ms // 1000 - born
         need_then = np.int64(0) if slot < 0 else decay_q(t, age, t.need_tau_s[kind])
         u = utility_q(s, p, t, seed, i, sub, case, need_then, fatigue, d)
-        if u > -1024:
-            c.clicked[case] += 1
         expired = slot >= 0 and age >= 5 * np.int64(t.need_tau_s[kind])
         accepts = (
             u > 0
@@ -257,7 +179,31 @@ def hear(
             and (t0_ms < 0 or t1_ms < t0_ms)
             and same_place(s, p, t, seed, i, sub, case, sent_ms, t1_ms)
         )
-        feel(s, t, i, case, channel, need_now, now_s, c)
+    return seen, accepts, t0_ms, own_minor, t1_ms, born, need_now, fatigue, u, g
+
+
+@kernel
+def hear(
+    s, p, t, seed, i, sub, case, channel, status, sent_ms, trigger_ms, floor_ms, truth, r,
+    ex, n_old, n_ex, c,
+):  # fmt: skip
+    """Work out both worlds of one message and keep the answer that will be given.
+
+    Parameters
+    ----------
+    sent_ms, floor_ms : see `both_worlds`
+    truth, r : `Truth` columns and the row to write
+    ex, n_old, n_ex : pool of answers, its fill at the start of the tick, and its fill now, of
+        which the new one is returned
+    """
+    seen, accepts, t0_ms, own_minor, t1_ms, born, need_now, fatigue, u, g = both_worlds(
+        s, p, t, seed, i, sub, case, channel, status, sent_ms, trigger_ms, floor_ms, ex, n_old, n_ex
+    )
+    if seen:
+        c.seen[case] += 1
+        if u > -1024:
+            c.clicked[case] += 1
+        feel(s, t, i, case, channel, need_now, sent_ms // 1000, c)
         opts_out = (
             not t.case_service[case]
             and np.int64(g) * 1024 < np.int64(t.opt_out) * fatigue * t.effects_q // 1024

@@ -27,7 +27,7 @@ class Replaying:
     profile: Columns
     columns: Columns
     load: np.ndarray
-    _seed: np.uint64
+    seed: np.uint64
     _counters: Any
     _quality: Any
     _bound: np.ndarray | None
@@ -97,7 +97,7 @@ class Replaying:
         wake_taped(
             self.columns.view,
             self.world.tables,
-            self._seed,
+            self.seed,
             self.first,
             rows,
             low,
@@ -117,7 +117,7 @@ class Replaying:
             self.profile.view,
             self.world.tables,
             self._quality,
-            self._seed,
+            self.seed,
             self.first,
             m.RECORDED.tuple_type(**rows),
             low,

@@ -59,8 +59,14 @@ def widened(serving: Any, n: int) -> Any:
         for name in t.contact._fields
         if name.startswith("case_")
     })  # fmt: skip
+    by_case = ("asks", "mean_q", "centre_q", "spread_q", "gain_q", "gain_sd_q")
+    belief = t.belief._replace(**{
+        name: np.ascontiguousarray(getattr(t.belief, name)[source]) for name in by_case
+    })  # fmt: skip
     rules = t._replace(
         **wide,
+        belief=belief,
+        levers_q=np.ascontiguousarray(t.levers_q[:, source]),
         contact=contact,
         rule_start=t.rule_start[:-1],
         rule_id=t.rule_id[:-1],

@@ -176,7 +176,7 @@ def uplift(cases: Mapping[str, Mapping[str, Any]], currency: str) -> go.Figure:
             figure.add_scatter(
                 y=[n for n, _ in part], x=[u["value"] / MINOR for _, u in part], mode="markers",
                 name=VERDICT_WORDS[verdict], marker={"color": colour, "size": 9},
-                error_x=_bars([u["value"] for _, u in part], [u["low"] for _, u in part],
+                error_x=interval_bars([u["value"] for _, u in part], [u["low"] for _, u in part],
                               [u["high"] for _, u in part], 1 / MINOR),
                 customdata=[[u["n_treated"], u["n_withheld"]] for _, u in part],
                 hovertemplate="%{y}: %{x:,.0f}<br>%{customdata[0]:,} treated, "
@@ -209,7 +209,7 @@ def conversion(cases: Mapping[str, Mapping[str, Any]]) -> go.Figure:
         figure.add_scatter(
             y=[n for n, _ in rows], x=[c[key] * 100 for _, c in rows], mode="markers", name=name,
             marker={"color": colour, "size": 9},
-            error_x=_bars([c[key] for _, c in rows], [c[f"{key}_low"] for _, c in rows],
+            error_x=interval_bars([c[key] for _, c in rows], [c[f"{key}_low"] for _, c in rows],
                           [c[f"{key}_high"] for _, c in rows], 100),
             customdata=[c[f"n_{key}"] for _, c in rows],
             hovertemplate="%{y}: %{x:.3g} % of %{customdata:,}<extra>" + name + "</extra>",
@@ -219,9 +219,10 @@ def conversion(cases: Mapping[str, Mapping[str, Any]]) -> go.Figure:
     return style(figure, height=130 + 27 * len(rows))
 
 
-def _bars(
+def interval_bars(
     values: Sequence[float], lows: Sequence[float | None], highs: Sequence[float | None], by: float
 ) -> dict[str, Any]:
+    """Return error bars from intervals; unknown ends draw none."""
     up = [0 if h is None else (h - v) * by for v, h in zip(values, highs, strict=True)]
     down = [0 if low is None else (v - low) * by for v, low in zip(values, lows, strict=True)]
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, "thickness": 1.6}

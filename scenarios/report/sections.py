@@ -11,7 +11,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from scenarios.report import data, figures, figures_places
+from scenarios.report import data, figures, figures_learning, figures_places
 from scenarios.report.sections_centre import advice_rows, centre_rows, reason_rows
 from scenarios.report.words import (
     MINOR,
@@ -141,20 +141,23 @@ def _cases(run: Run) -> Section:
         (f"{name}\n{c['title']}" if c.get("title") else name, label(c["group"]), count(c["won"]),
          count(c["accepted"]), f"{_interval(c['uplift'])}\n{_verdict(c)}",
          signed(_major(c["true_uplift"])), _points(c["conversion"]),
-         short(_major(c["margin_minor"])), signed(c["wow"], 2))
+         figures_learning.anyway(c), short(_major(c["margin_minor"])), signed(c["wow"], 2))
         for name, c in sorted(cases.items(), key=lambda i: -(i[1]["uplift"]["value"] or -1e18))
     ]  # fmt: skip
     head = (
         "use case", "group", "winners", "accepted", f"uplift per 1,000, {currency}", "in truth",
-        "treated buy / withheld buy", f"booked margin, {currency}", "wow",
+        "treated buy / withheld buy", "of the accepted, anyway", f"booked margin, {currency}",
+        "wow",
     )  # fmt: skip
     note = "Booked margin: revenue of accepted offers without VAT less contacts and rewards; it "
-    note += "counts buyers that would have bought anyway. Wow: satisfaction per 1,000 eligible."
+    note += "counts buyers that would have bought anyway, whom the twin alone can know. Wow: "
+    note += "satisfaction per 1,000 eligible."
     return Section(
         "use-cases", "Which use cases are worth it, and how sure is that?", (STRATEGIST,), says,
         [
             ("Uplift against control", figures.uplift(cases, currency)),
             ("Who buys within the horizon", figures.conversion(cases)),
+            *figures_learning.parts(cases),
             ("All use cases, best first", Table(head, rows, note, text_columns=2)),
         ],
     )  # fmt: skip

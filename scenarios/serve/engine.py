@@ -21,6 +21,7 @@ import numpy as np
 from actors import messages as m
 from actors.profile import AGE_BANDS, DEVICES
 from actors.profile import PREPAID as P_PREPAID
+from actors.rtm.decide import NOT_FORESEEN
 from actors.rtm.history import contact_at, remember_contact
 from actors.rtm.inbound import answer, groups_of
 from actors.rtm.params import SEGMENTS
@@ -80,7 +81,7 @@ class Engine:
         self._member = np.zeros(n, np.uint8)
         self._p, self._s = serving.profile.view, self._view(serving)
         self._rest = (
-            self._hit.view, np.zeros(n, np.uint8), Columns(m.INTENT, 1).view,
+            self._hit.view, NOT_FORESEEN, np.zeros(n, np.uint8), Columns(m.INTENT, 1).view,
             Columns(EXPERIMENT, 1).view, self._log.view, serving.counters,
         )  # fmt: skip
         self._slots = [(self._ranked[:k], self._scores[:k]) for k in range(RANKS_MAX + 1)]

@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from actors.learner.actor import LearnerActor
 from actors.metrics import RTM_METRICS
 from actors.profile import PROFILE
 from actors.rtm.actor import RtmCounters
+from actors.rtm.beliefs import renewed
 from actors.rtm.inbound import RULE, inbound_tables
-from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTACTS, CONTROL, HELD, STATE, TAKEN
+from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTACTS, CONTROL, HELD, STATE, TAKEN, TRIAL
 from scenarios.equilibrium import equilibrium
 from scenarios.saving import identity_of
 from scenarios.world import LINES_AT_ONCE, World, build_world, load_geography
@@ -34,7 +36,7 @@ from sim.core.sparse import Sparse
 from sim.runtime import checkpoint
 
 LOG = logging.getLogger(__name__)
-_NO_RULES = Sparse(HELD)
+_NO_RULES, _NO_TRIALS = Sparse(HELD), Sparse(TRIAL)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Serving:
 
     def tables_of_lines(self) -> tuple[Sparse, ...]:
         """Return the sparse tables in the order of an `EngineView`; an answer satisfies no rule."""
-        return self.contacts, self.taken, _NO_RULES
+        return self.contacts, self.taken, _NO_RULES, _NO_TRIALS
 
     @property
     def nobody(self) -> int:
@@ -121,17 +123,26 @@ def build_serving(
     ------
     ScenarioError : the run belongs to another scenario, or has no checkpoint
     """
+    if loaded.model.rtm.arbitration == "oracle":
+        raise ScenarioError(
+            "the oracle knows the truth of a run, and a server has none", path="rtm.arbitration",
+            found="oracle", expected="propensity, uplift or random",
+        )  # fmt: skip
     told("building the world")
     geo = load_geography(loaded)
     donors = equilibrium(loaded, geo, hosts=os.cpu_count() or 1)
     world = build_world(loaded, geo, donors=donors, sampled=np.zeros(0, np.int64))
     profile, state, contacts, taken = _columns(world)
     tick, enabled = -1, world.rtm.enabled
+    learner = LearnerActor(world.learner_tables, world.labels)
     if run is not None:
         told("reading the checkpoint")
-        tick, enabled = _take_checkpoint(run, loaded, state, (contacts, taken))
+        tick, enabled = _take_checkpoint(run, loaded, state, (contacts, taken), learner)
     _stand_in(profile, state)
-    inbound, rule = inbound_tables(world.rtm.tables, world.rtm.n_cases)
+    # What was learned until then holds from then on: a server hears of no answer.
+    tables = world.rtm.tables
+    tables = tables._replace(belief=renewed(tables.belief, learner.beliefs()))
+    inbound, rule = inbound_tables(tables, world.rtm.n_cases)
     # What `decide` counts by rule and by channel has one more row than in a run.
     labels = {
         **world.labels,
@@ -153,9 +164,9 @@ def build_serving(
 
 
 def _take_checkpoint(
-    run: Path, loaded: Any, state: Columns, tables: tuple[Sparse, ...]
+    run: Path, loaded: Any, state: Columns, tables: tuple[Sparse, ...], learner: LearnerActor
 ) -> tuple[int, bool]:
-    """Put the engine's columns and sparse tables of the newest checkpoint into a state.
+    """Put the engine's columns, sparse tables and beliefs of the newest checkpoint into a state.
 
     Returns
     -------
@@ -186,6 +197,7 @@ def _take_checkpoint(
     for warning in warnings:
         LOG.warning(warning)
     _join(tables, list(rows.values()))
+    learner.restore(saved.rest()["globals"]["learner"])
     return saved.tick, on[-1]
 
 

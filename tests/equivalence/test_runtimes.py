@@ -67,7 +67,7 @@ def test_the_reference_run_has_something_to_compare(whole: Run) -> None:
     assert set(whole.digest) == {
         "SubscriberState", "BillingState", "RtmState", "Cells", "Channels", "ContactCentre",
         "Exposure", "Experiment", "Contacts", "Taken", "Caller", "Game", "Points", "Loyalty",
-        "Held", "Waiting", "Once", "Judge", "Judge:truth", "Judge:real",
+        "Held", "Waiting", "Once", "Judge", "Judge:truth", "Judge:real", "Trial", "Learner",
     }  # fmt: skip
     # What waits for its other half may be nothing at the end.
     assert all(digest for name, digest in whole.digest.items() if not name.startswith("Judge:"))

@@ -169,7 +169,9 @@ class Bench:
     @property
     def view(self) -> Any:
         """Return what the kernels see."""
-        return rtm.engine_view(self.state, (self.contacts, self.taken, Sparse(rtm.HELD)), FIRST)
+        return rtm.engine_view(
+            self.state, (self.contacts, self.taken, Sparse(rtm.HELD), Sparse(rtm.TRIAL)), FIRST
+        )
 
     def ask(self, i: int, case: int, day: int, quarter: int) -> tuple[str, int]:
         """Ask both for a candidate; they must agree on reason and channel."""

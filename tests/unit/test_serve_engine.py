@@ -14,6 +14,7 @@ import pytest
 from actors import messages as m
 from actors.rtm.arbitration import priority
 from actors.rtm.audience import eligible
+from actors.rtm.beliefs import chance_q
 from actors.rtm.experiments import held_out
 from actors.rtm.policy import policy
 from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTROL, NO_CASE, engine_view
@@ -71,8 +72,12 @@ def expected(serving: Serving, sub: int, ts_ms: int) -> tuple[list[int], int]:
     s = engine_view(serving.state, serving.tables_of_lines(), 0)
     quarters = ts_ms // 900_000 + int(t.region_shift_q[p.region[sub]]) + t.start_quarter
     day, quarter = int(quarters // 96), int(quarters % 96)
+
+    def chance(case: int) -> np.int64:
+        return chance_q(t, p, sub, sub, case, 0, ts_ms)
+
     allowed = [
-        (-int(priority(p, t, sub, case, quarter, 0)), int(t.case_id[case]), case)
+        (-int(priority(t, chance(case), case, quarter, 0)), int(t.case_id[case]), case)
         for case in range(len(serving.offers))
         if eligible(p, s, t, sub, case, day)
         and policy(p, s, t, sub, sub, case, day, quarter) == m.INTENDED
@@ -295,17 +300,20 @@ def test_an_engine_that_is_off_decides_nothing(fresh: Callable[[], Serving]) -> 
 
 
 def test_a_checkpoint_of_a_run_is_a_state_to_serve_from(tmp_path: Path) -> None:
-    """The engine's columns are those that the stopped run saved; another seed is refused."""
+    """Columns and beliefs are those that the stopped run saved; another seed is refused."""
     from sim.core.errors import Interrupted
     from sim.runtime import checkpoint
 
-    loaded = load("city_day").with_(subscribers=300, **TINY)
+    learning = {"rtm.learning.enabled": True, "rtm.learning.answer_hours": 1}
+    loaded = load("city_day").with_(subscribers=300, **TINY, **learning)
     out = tmp_path / "run"
     with pytest.raises(Interrupted):
-        loaded.run(out=out, stop_at_ms=10 * 3_600_000)
+        loaded.run(out=out, stop_at_ms=14 * 3_600_000)
     part = out.with_name("run.part")
     serving = build_serving(loaded, run=part)
-    assert serving.clock.now_ms() >= 10 * 3_600_000
+    assert serving.clock.now_ms() >= 14 * 3_600_000
+    began = build_serving(loaded)
+    assert (serving.tables.belief.mean_q != began.tables.belief.mean_q).any()
     from scenarios.saving import identity_of
 
     def compare(saved: checkpoint.Saved) -> None:
@@ -318,7 +326,9 @@ def test_a_checkpoint_of_a_run_is_a_state_to_serve_from(tmp_path: Path) -> None:
             assert mine.sum() == len(kept["key"])
 
     checkpoint.restore(part / "checkpoints", run=identity_of(loaded), apply=compare)
-    assert (serving.state["seen_s"] != build_serving(loaded).state["seen_s"]).any()
+    assert (serving.state["seen_s"] != began.state["seen_s"]).any()
+    with pytest.raises(ScenarioError, match="a server has none"):
+        build_serving(loaded.with_(**{"rtm.arbitration": "oracle"}))
     with pytest.raises(ScenarioError, match="another run"):
         build_serving(loaded.with_(seed=2), run=part)
     with pytest.raises(ScenarioError, match="no checkpoint"):
