@@ -130,9 +130,11 @@ def decide(p, s, t, lo, hits, n_hits, reasons, intents, n_intents, ex, n_ex, log
                 # A withheld winner uses up its slot as a treated one does, so that the two
                 # arms meet the same rules afterwards.
                 remember_contact(s, t, i, best, way, day, reason != m.INTENDED)
+        on_screen = hits.levers[k] > 0
         for j in range(t.rule_start[rule], t.rule_start[rule + 1]):
             if reasons[t.rule_cases[j]] != NO_CANDIDATE:
                 c.decisions[t.rule_cases[j], reasons[t.rule_cases[j]]] += 1
+                c.screen_candidates[t.rule_cases[j]] += on_screen
         c.outcomes[rule, reason] += 1
         counts = (n_candidates, n_eligible, n_allowed)
         write_decision(
