@@ -138,10 +138,12 @@ def _tell(
             ),
         )
     host, lived = live_alone(world, sub, tables, quality)
-    n = sum(
-        prove(table, lived.get(table, {}), tables[table], decode_map(world.labels))
+    # What is told follows the second life: it knows which of two rows of one moment came first.
+    tables |= {
+        table: prove(table, lived.get(table, {}), tables[table], decode_map(world.labels))
         for table in PROVED
-    )
+    }
+    n = sum(len(tables[table]) for table in PROVED)
     who = _profile(host, world)
     return Explanation(
         sub,
@@ -270,8 +272,8 @@ def broadcast(n_cells: int, rows: dict[str, np.ndarray] | None) -> dict[str, np.
     return out
 
 
-def prove(table: str, lived: Rows, recorded: Any, decode: Decode) -> int:
-    """Compare a second life with the recorded one, row for row, and return the rows compared.
+def prove(table: str, lived: Rows, recorded: Any, decode: Decode) -> Any:
+    """Compare a second life with the recorded one, row for row, and return it as a data frame.
 
     A file keeps no order among the rows of one moment, so both are put in the same order first.
 
@@ -288,10 +290,11 @@ def prove(table: str, lived: Rows, recorded: Any, decode: Decode) -> int:
             values={"table": table, "rows": n, "recorded rows": len(recorded)},
         )
     if not n:
-        return 0
+        return recorded
     schema = arrow_schema(table, {name: a.dtype for name, a in lived.items()}, (), decode)
     ticks = np.zeros(n, np.int32)
-    mine = _ordered(to_arrow(table, schema, ticks, lived, decode).to_pandas())
+    frame = to_arrow(table, schema, ticks, lived, decode).to_pandas()
+    mine = _ordered(frame)
     theirs = _ordered(recorded)
     for name in mine:
         wrong = np.flatnonzero(mine[name] != theirs[name])
@@ -302,7 +305,7 @@ def prove(table: str, lived: Rows, recorded: Any, decode: Decode) -> int:
                 values={"table": table, "column": name, "row": row,
                         "recorded": theirs[name][row], "lived": mine[name][row]},
             )  # fmt: skip
-    return n
+    return frame
 
 
 def _ordered(frame: Any) -> dict[str, np.ndarray]:

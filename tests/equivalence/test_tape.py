@@ -201,6 +201,9 @@ def test_rows_of_one_moment_are_proved_in_any_order(taped: Run) -> None:
     for kinds in ("recharge+response", "purchase+response", "usage+usage"):
         told = explain(taped.path, found[kinds])
         assert told.recorded and "every one as recorded" in told.note
+        if kinds == "recharge+response":
+            what = [row["what"] for row in told.day]
+            assert what[what.index("response accept") + 1] == "recharge", "the answer comes first"
 
 
 @pytest.mark.parametrize(
