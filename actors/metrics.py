@@ -109,6 +109,7 @@ RTM_METRICS = (
     Metric("trigger_hits", ("trigger",), "hits", "rules satisfied"),
     Metric("hits_held", ("trigger",), "hits", "held back by the hysteresis of the rule"),
     Metric("decisions", ("use_case", "reason"), "candidates", "where each candidate ended"),
+    Metric("screen_candidates", ("use_case",), "candidates", "of these, for an agent's screen"),
     Metric("outcomes", ("trigger", "reason"), "decisions", "where each decision ended"),
     Metric("eligible_decisions", ("trigger",), "decisions", "with an eligible candidate"),
     Metric("allowed_decisions", ("trigger",), "decisions", "with an allowed candidate"),

@@ -23,9 +23,9 @@ def title(row: Row, at: str) -> str:
     return told + (f" · {label(case)}" if case else "")
 
 
-def stages(row: Row, message: Row | None) -> list[dict[str, str]]:
+def stages(row: Row, message: Row | None, currency: str) -> list[dict[str, str]]:
     """Return the way of a decision, as rows of `stage`, `result` and `what it means`."""
-    told = way.stages(row, message)
+    told = way.stages(row, message, currency=currency)
     return [{"stage": s, "result": r, "what it means": w} for s, r, w in told]
 
 

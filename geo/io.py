@@ -84,7 +84,6 @@ def find_folder(folder: str, base_dir: Path | None = None) -> Path:
 def read_folder(path: Path) -> Folder:
     """Read and check all files of a geography folder; raise one error with all problems."""
     problems: list[Problem] = []
-    warnings: list[str] = []
     places = _read_table(path / "places.csv", PLACE_COLUMNS, problems, required=True)
     towers = _read_table(path / "towers.csv", TOWER_COLUMNS, problems, required=False)
     place_rows = [row for raw in places if (row := _place(path, raw, problems)) is not None]
@@ -102,7 +101,7 @@ def read_folder(path: Path) -> Folder:
     fences = read_fences(path / "fences.geojson", problems)
     if place_rows:
         _check_inside(path, place_rows, towers, fences, problems)
-    sources = _read_sources(path, problems, warnings)
+    sources = _read_sources(path, problems)
     if problems:
         raise ScenarioError.collect(problems)
     columns = list(zip(*place_rows, strict=True))
@@ -120,7 +119,7 @@ def read_folder(path: Path) -> Folder:
         tower_kind=np.array(tower_columns[2], dtype=np.uint8),
         fences=tuple(fences),
         sources=tuple(sources),
-        warnings=tuple(warnings),
+        warnings=tuple(_unstated(path, sources)),
     )
 
 
@@ -333,13 +332,26 @@ def _tower(
     return lat, lon, POSITION_KINDS.index(kind)
 
 
-def _read_sources(
-    folder: Path, problems: list[Problem], warnings: list[str]
-) -> list[dict[str, str]]:
-    """Return the provenance of the files; absent is a warning."""
+def _unstated(folder: Path, sources: list[dict[str, str]]) -> list[str]:
+    """Return a warning about files of which nobody says whose they are."""
+    stated = {entry["file"] for entry in sources}
+    names = [
+        name
+        for name in ("places.csv", "towers.csv", "fences.geojson")
+        if (folder / name).is_file() and name not in stated
+    ]
+    if not names:
+        return []
+    return [
+        f"{folder.name}: sources.json does not say whose {', '.join(names)} are: manifest and "
+        "report call their licence `not stated`"
+    ]
+
+
+def _read_sources(folder: Path, problems: list[Problem]) -> list[dict[str, str]]:
+    """Return the provenance of the files; none where the file is absent."""
     path = folder / "sources.json"
     if not path.is_file():
-        warnings.append(f"{folder.name}: no sources.json, so licence and origin are not stated")
         return []
     text = read_text(path, problems)
     if text is None:

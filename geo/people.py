@@ -73,6 +73,19 @@ def town_radius_km(population: NDArray[np.int64] | float) -> NDArray[np.float64]
     )
 
 
+def check_size(folder: Folder, *, resolution: int, residents_total: int) -> None:
+    """Refuse more hexes than can be built, and a total below that of the places."""
+    _require_few(folder, resolution)
+    listed = int(folder.place_people.sum())
+    if 0 < residents_total < listed:
+        raise ScenarioError(
+            "fewer residents than the places have",
+            path="geography.residents_total",
+            found=residents_total,
+            expected=f"0, or at least {listed}",
+        )
+
+
 def settle(
     folder: Folder,
     *,
@@ -93,6 +106,7 @@ def settle(
     residents_total : residents of the territory; those that no place has live in villages
     market_share_sigma : sd of the logarithm of the operator's share by region
     """
+    check_size(folder, resolution=resolution, residents_total=residents_total)
     cell, place, km = _disks(folder, resolution)
     ids, at = np.unique(cell, return_inverse=True)
     in_airport = np.isin(ids, airport_cells)
@@ -147,13 +161,6 @@ def _dispersed(
     listed = int(folder.place_people.sum())
     if residents_total == 0:
         return taken[:0], np.zeros(0, dtype=np.int64)
-    if residents_total < listed:
-        raise ScenarioError(
-            "fewer residents than the places have",
-            path="geography.residents_total",
-            found=residents_total,
-            expected=f"0, or at least {listed}",
-        )
     missing = residents_total - listed
     if missing == 0:
         return taken[:0], np.zeros(0, dtype=np.int64)
@@ -189,7 +196,6 @@ def _disks(
     folder: Folder, resolution: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float64]]:
     """Return (cell, place, distance in km) for every cell within R of every place."""
-    _require_few(folder, resolution)
     cells, places, distances = [], [], []
     for i in range(len(folder.place_names)):
         if folder.place_people[i] <= 0:
@@ -209,10 +215,15 @@ def _disks(
     return np.concatenate(cells), np.concatenate(places), np.concatenate(distances)
 
 
+def hexes_wanted(folder: Folder, resolution: int) -> int:
+    """Return about how many hexes the disks of all places have."""
+    radius = town_radius_km(folder.place_people[folder.place_people > 0])
+    return int(hexgrid.disk_size(radius, resolution).sum())
+
+
 def _require_few(folder: Folder, resolution: int) -> None:
     """Raise `LimitError` where the disks of all places have more hexes than can be built."""
-    radius = town_radius_km(folder.place_people[folder.place_people > 0])
-    wanted = int(hexgrid.disk_size(radius, resolution).sum())
+    wanted = hexes_wanted(folder, resolution)
     if wanted > HEXES_MAX:
         raise LimitError(
             f"geography.resolution {resolution} makes about {wanted:,} hexes of {folder.path.name},"

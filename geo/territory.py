@@ -29,7 +29,7 @@ from geo import (
     serving,
     sites,
 )
-from geo.fence_file import polygon_dict
+from geo.fence_file import Fence, polygon_dict
 from geo.geography import (
     FENCE_AIRPORT,
     Geography,
@@ -41,6 +41,10 @@ from geo.params import GeoParams
 from sim.core.errors import ScenarioError
 
 CACHE_VERSION = 1
+SETTLED_MAX = 500_000
+"""Hexes that can be settled in seconds, to look at what will be invented among them."""
+LAYOUT_SEED = 0
+"""Seed of what a geography invents: its network and malls are the same whatever a run's seed."""
 
 
 def build_geography(
@@ -87,6 +91,34 @@ def build_geography(
     return geography
 
 
+def read_inputs(params: GeoParams, base_dir: Path | None = None) -> Folder:
+    """Read and check all that a geography is built from, and build nothing.
+
+    Raises
+    ------
+    ScenarioError : a file of the folder or a parameter is wrong; all problems of the files at once
+    LimitError : the hexes are more than can be built
+    """
+    folder = read_folder(find_folder(params.folder, base_dir))
+    people.check_size(folder, resolution=params.resolution, residents_total=params.residents_total)
+    return folder
+
+
+def fence_names(folder: Folder, params: GeoParams, seed: int) -> tuple[str, ...] | None:
+    """Return the name of every fence that a geography will have, invented ones included.
+
+    Returns
+    -------
+    names : None where so many hexes lie under them that only the build can tell
+    """
+    if params.malls_per_100k == 0 and params.shops == 0:
+        return tuple(fence.name for fence in folder.fences)
+    if people.hexes_wanted(folder, params.resolution) > SETTLED_MAX:
+        return None
+    hexes = _settle(folder, params, seed)
+    return tuple(fence.name for fence in _fences(folder, hexes, params, seed))
+
+
 def cache_key(params: GeoParams, path: Path, subscribers_represented: int, seed: int) -> str:
     """Return a hash of all that decides the arrays: parameters, files, sources, libraries."""
     digest = hashlib.sha256()
@@ -112,13 +144,7 @@ def _build(params: GeoParams, path: Path, subscribers_represented: int, seed: in
     """Build everything from the files; the steps are in the order of their needs."""
     folder = read_folder(path)
     hexes = _settle(folder, params, seed)
-    table = fences.make_table(
-        [
-            *folder.fences,
-            *fences.invent_malls(folder, hexes, params, seed),
-            *fences.invent_shops(folder, hexes, params, seed),
-        ]
-    )
+    table = fences.make_table(_fences(folder, hexes, params, seed))
     work, leisure = mobility.work_and_leisure(hexes, seed)
     mall, airport = mobility.malls_and_airports(hexes, table, seed)
     network = sites.lay_out(
@@ -187,6 +213,15 @@ def _build(params: GeoParams, path: Path, subscribers_represented: int, seed: in
         ),
         **columns,
     )
+
+
+def _fences(folder: Folder, hexes: people.Hexes, params: GeoParams, seed: int) -> list[Fence]:
+    """Return the fences of the folder, then the invented ones."""
+    return [
+        *folder.fences,
+        *fences.invent_malls(folder, hexes, params, seed),
+        *fences.invent_shops(folder, hexes, params, seed),
+    ]
 
 
 def _hex_columns(folder: Folder, hexes: people.Hexes) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Check files of unknown kind: scenarios, and entries of the catalogue.
 
-It owns how a kind is told from the first key of a file, and which files of a folder count.  It
-must not print.
+It owns how a kind is told from the first key of a file, which files of a folder count, and what is
+looked at without building: of a scenario also the files of its geography.  It must not print.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from geo.territory import LAYOUT_SEED, fence_names, read_inputs
+from scenarios.api import LoadedScenario
 from scenarios.backlog import problems_of
 from scenarios.catalogue import Selection
+from scenarios.crosscheck import no_such_fence, position_of
 from scenarios.entries import CATALOG_DIR, KINDS
-from scenarios.loader import LIBRARY_DIR, load_source
+from scenarios.loader import LIBRARY_DIR, load_source, shipped
 from scenarios.models import CatalogParams
+from scenarios.validation import look, problem_at
 from scenarios.yaml12 import Node, read_yaml, shown
-from sim.core.errors import Problem, ScenarioError, nearest
+from sim.core.errors import LimitError, Problem, ScenarioError, nearest
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -34,7 +38,7 @@ def files_of(paths: Sequence[Path], problems: list[Problem], *, files_max: int) 
             inside = (p for p in sorted(path.rglob("*")) if p.suffix in SUFFIXES and p.is_file())
             found.update(dict.fromkeys(inside))
         elif path.suffix in SUFFIXES or not path.exists():
-            found[path] = None
+            found[LIBRARY_DIR / f"{path}.yaml" if str(path) in shipped() else path] = None
         else:
             problems.append(
                 Problem(
@@ -49,15 +53,19 @@ def files_of(paths: Sequence[Path], problems: list[Problem], *, files_max: int) 
     return list(found)
 
 
-def check_file(path: Path) -> list[Problem]:
-    """Return the problems of one file."""
+def check_file(path: Path, notes: list[str] | None = None) -> list[Problem]:
+    """Return the problems of one file.
+
+    Parameters
+    ----------
+    notes : gets a sentence for each thing that is no mistake and that a reader should know
+    """
     try:
         node = read_yaml(path)
         keys: Iterable[str] = node.value if isinstance(node.value, dict) else ()
         kind = next((kind for kind in KINDS.values() if kind.key in keys), None)
         if "scenario" in keys or "extends" in keys:
-            load_source(path, ())
-            return []
+            return _geography_problems(load_source(path, ()), node, [] if notes is None else notes)
         if kind is None and "backlog" in keys:
             return problems_of(node, path.stem)[1]
         if kind is None:
@@ -65,6 +73,36 @@ def check_file(path: Path) -> list[Problem]:
     except ScenarioError as error:
         return list(error.problems)
     return _entry_problems(path, node, kind.folder)
+
+
+def _geography_problems(loaded: LoadedScenario, node: Node, notes: list[str]) -> list[Problem]:
+    """Return what a run would say of the files of its geography and the places of its timeline."""
+    params = loaded.model.geography
+    try:
+        folder = read_inputs(params, loaded.folder)
+    except ScenarioError as error:
+        return list(error.problems)
+    except LimitError as error:
+        return [Problem(str(error), file=node.file)]
+    notes += folder.warnings
+    named = {
+        i: entry.near
+        for i, entry in enumerate(loaded.model.timeline)
+        if entry.do == "cell_outage" and position_of(entry.near) is None
+    }
+    if set(named.values()) <= {fence.name for fence in folder.fences}:
+        return []
+    known = fence_names(folder, params, LAYOUT_SEED)
+    if known is None:
+        return []
+    found = []
+    for i, near in named.items():
+        if near not in known:
+            path = ("timeline", i, "near")
+            message, expected = no_such_fence(near, known)
+            found.append(problem_at(look(node, *path) or node, path, message, found=repr(near),
+                                    expected=expected))  # fmt: skip
+    return found
 
 
 def _unknown(node: Node, keys: Iterable[str]) -> Problem:

@@ -169,11 +169,13 @@ def _decisions(rows: list[dict[str, Any]]) -> list[str]:
         told = [str(row[key]) for key in ("time", "trigger") if row.get(key) not in (None, "")]
         outcome = row.get("outcome")
         lines.append("  " + "  ".join(told) + (f"  -> {outcome}" if outcome else ""))
+        told = []
         for stage in row.get("stages") or []:
             parts = list(stage.values()) if isinstance(stage, dict) else list(stage)
             name, verdict, *detail = [_told(part) for part in parts] + ["", ""]
-            rest = "  ".join(part for part in detail if part)
-            lines.append(f"    {name:<12} {verdict:<16} {rest}".rstrip())
+            told.append((name, verdict, "  ".join(part for part in detail if part)))
+        first, second = (max((len(line[i]) for line in told), default=0) for i in (0, 1))
+        lines += [f"    {a:<{first}}  {b:<{second}}  {c}".rstrip() for a, b, c in told]
     return lines
 
 

@@ -6,6 +6,7 @@ are used.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -112,14 +113,29 @@ def _entries(kind: str, columns: tuple[str, ...]) -> Lister:
 
 
 def _triggers(runs: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    from actors.rtm.triggers import SIGNALS, registry
     from scenarios.entries import triggers
 
-    rows = []
+    known, rows = registry(), []
     for name, model in triggers().items():
         options = [f"{key}={info.default}" for key, info in model.model_fields.items()]
         described = [f"{key}: {info.description}" for key, info in model.model_fields.items()]
-        rows.append({"name": name, "options": options, "meaning": described})
-    return rows, ("name", "options", "meaning")
+        rows.append(
+            {
+                "name": name,
+                "on": SIGNALS[known[name].signal],
+                "meaning": _meaning(known[name].expression),
+                "options": options,
+                "described": described,
+            }
+        )
+    return rows, ("name", "on", "meaning", "options")
+
+
+def _meaning(expression: Callable[..., Any]) -> str:
+    """Return the condition of a trigger as one sentence: the first line of its module."""
+    told = sys.modules[expression.__module__].__doc__ or expression.__doc__ or ""
+    return told.strip().partition("\n")[0].rstrip(".")
 
 
 def _backlog(runs: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
@@ -248,15 +264,18 @@ def check(
 
     problems: list[Problem] = []
     checked: list[str] = []
+    notes: list[str] = []
     for path in shipped_files() if not paths else files_of(paths, problems, files_max=FILES_MAX):
-        found = check_file(path)
+        told: list[str] = []
+        found = check_file(path, told)
         problems.extend(found)
         checked.append(shown(path))
+        notes += told
         if not as_json and not found:
-            out(f"ok  {shown(path)}")
+            out("\n".join([f"ok  {shown(path)}", *(f"    note: {note}" for note in told)]))
     if as_json:
         listed = [asdict(problem) for problem in problems]
-        common.out_json({"checked": checked, "problems": listed})
+        common.out_json({"checked": checked, "problems": listed, "notes": notes})
         if problems:
             raise typer.Exit(2)
     elif problems:

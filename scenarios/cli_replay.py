@@ -101,6 +101,11 @@ def _remarks(told: dict[str, Any], spool: Path | None) -> list[str]:
         lines.append(f"  left out    {reasons}")
         if spool is not None:
             lines.append(f"              rows: {spool / 'quarantine.parquet'}")
+    if told["placeless"]:
+        lines.append(
+            f"  no place    {told['placeless']:,} rows do not say where they were: their lines are "
+            "where the twin has them"
+        )
     sides = told["two_sides"]
     if sides["differ"] or sides["one_side"]:
         lines.append(

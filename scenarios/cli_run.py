@@ -153,6 +153,7 @@ def summary(
             f" {_count(network.get('cells_congested'))} of {_count(manifest.get('cells'))} cells"
             f" congested, {_percent(network.get('blocked_share'))} blocked"
         )
+    lines += [f"  note        {note}" for note in manifest.get("notes") or []]
     lines.append(f"  folder      {path}")
     if (path / "report.html").is_file():
         lines.append(f"  report      {path / 'report.html'}")

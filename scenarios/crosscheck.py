@@ -7,7 +7,7 @@ names of the fences of a geography.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -324,25 +324,36 @@ def the_timeline_makes_sense(context: Context) -> list[Problem]:
 
 
 def _near(context: Context, path: Loc, entry: TimelineEntry) -> list[Problem]:
-    parts = entry.near.split(",")
-    if len(parts) == 2:
-        try:
-            lat, lon = float(parts[0]), float(parts[1])
-        except ValueError:
-            pass  # the name of a fence may hold a comma
-        else:
-            if -90 <= lat <= 90 and -180 <= lon <= 180:
-                return []
-            return [
-                context.problem(path, "not a position", expected="`lat,lon` in degrees, lat first")
-            ]
+    place = position_of(entry.near)
+    if place is not None:
+        lat, lon = place
+        if -90 <= lat <= 90 and -180 <= lon <= 180:
+            return []
+        expected = "`lat,lon` in degrees, lat first"
+        return [context.problem(path, "not a position", expected=expected)]
     known = fences(context)
     if known is None or entry.near in known:
         return []
-    close = nearest(entry.near, known)
+    message, expected = no_such_fence(entry.near, known)
+    return [context.problem(path, message, expected=expected)]
+
+
+def position_of(near: str) -> tuple[float, float] | None:
+    """Return the numbers of `lat,lon`, or None for a name, which may hold a comma too."""
+    parts = near.split(",")
+    try:
+        lat, lon = (float(part) for part in parts)
+    except ValueError:
+        return None
+    return lat, lon
+
+
+def no_such_fence(near: str, known: Iterable[str]) -> tuple[str, str]:
+    """Return what is wrong with the name of a fence that is not there, and what would be right."""
+    close = nearest(near, known)
     message = "no such fence" + (f", did you mean {close!r}?" if close else "")
     some = close or ", ".join(sorted(known)[:6])
-    return [context.problem(path, message, expected=f"`lat,lon`, or a fence: {some}")]
+    return message, f"`lat,lon`, or a fence: {some}" if some else "`lat,lon`: there is no fence"
 
 
 @needs("catalog")

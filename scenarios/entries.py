@@ -208,29 +208,46 @@ def channels_can_send(nodes: Entries, models: Models) -> list[Problem]:
     return found
 
 
+GIVES = {
+    "data_pack": ("data_mb",),
+    "roaming_pack": ("data_mb",),
+    "credit": ("credit_minor",),
+    "gift": ("data_mb", "bonus_minor"),
+    "topup": ("topup_minor",),
+}
+"""Kind of product -> what it gives; one of these above 0, or its acceptance would do nothing."""
+AMOUNTS = {
+    "data_mb": ("data_pack", "roaming_pack", "gift", "renewal", "switch"),
+    "bonus_minor": ("gift", "care"),
+    "credit_minor": ("credit",),
+    "topup_minor": ("topup",),
+}
+"""Amount -> the kinds that hand it over; every other kind ignores it."""
+
+
 @entry_check
 def products_give(nodes: Entries, models: Models) -> list[Problem]:
-    """A pack gives data, a credit lends, a gift gives."""
-    needed = {
-        "data_pack": ("data_mb",),
-        "roaming_pack": ("data_mb",),
-        "credit": ("credit_minor",),
-        "gift": ("data_mb", "bonus_minor"),
-    }
+    """A product gives what its kind promises, and is told nothing that its kind does not give."""
     found = []
     for name, offer in models["offers"].items():
-        keys = needed.get(offer.product.kind, ())
-        if keys and not any(getattr(offer.product, key) for key in keys):
-            place = _at(nodes["offers"][name], "product")
+        product, node = offer.product, nodes["offers"][name]
+        keys = GIVES.get(product.kind, ())
+        if keys and not any(getattr(product, key) for key in keys):
             found.append(
                 problem_at(
-                    place,
-                    ("product",),
-                    f"a {offer.product.kind} that gives nothing",
-                    found="0",
-                    expected=" or ".join(keys) + " above 0",
-                )  # fmt: skip
+                    _at(node, "product"), ("product",), f"a {product.kind} that gives nothing",
+                    found="no " + " and no ".join(keys), expected=" or ".join(keys) + " above 0",
+                )
+            )  # fmt: skip
+        found += [
+            problem_at(
+                _at(node, "product", key), ("product", key),
+                f"a {product.kind} does not give this: it would be ignored",
+                found=str(getattr(product, key)), expected="0, or kind " + " or ".join(kinds),
             )
+            for key, kinds in AMOUNTS.items()
+            if getattr(product, key) and product.kind not in kinds
+        ]  # fmt: skip
     return found
 
 

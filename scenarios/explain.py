@@ -21,7 +21,7 @@ from actors.profile import AGE_BANDS, APP, CONSENT, CONTROL, DEVICES, PREPAID
 from actors.rtm.params import SEGMENTS
 from scenarios.attributes import profile
 from scenarios.equilibrium import equilibrium
-from scenarios.outputs import BOUND
+from scenarios.outputs import BOUND, decode_map
 from scenarios.placing import line_roles, timeline_entries
 from scenarios.runner import run as run_scenario
 from scenarios.stages import message_of, stages, text, truth
@@ -33,10 +33,12 @@ from sim.core.errors import InvariantError, ScenarioError
 from sim.core.partition import Partition
 from sim.core.ticks import make_tick
 from sim.record.store import open_run
+from sim.record.tables import Decode, arrow_schema, to_arrow
 from sim.record.tape import TAPE
 from sim.runtime.host import Host
 
-PROOF = ("ts_ms", "kind", "code", "ref", "units", "cell", "charged_minor", "balance_after_minor")
+PROVED = ("activity", "account_events", "decisions")
+"""Tables whose rows, in every column, must be those of the recorded life."""
 
 
 @dataclass
@@ -136,7 +138,12 @@ def _tell(
             ),
         )
     host, lived = live_alone(world, sub, tables, quality)
-    n = prove(lived.get("activity", {}), tables["activity"], world)
+    # What is told follows the second life: it knows which of two rows of one moment came first.
+    tables |= {
+        table: prove(table, lived.get(table, {}), tables[table], decode_map(world.labels))
+        for table in PROVED
+    }
+    n = sum(len(tables[table]) for table in PROVED)
     who = _profile(host, world)
     return Explanation(
         sub,
@@ -169,7 +176,7 @@ def _rows(run: Any, table: str, sub: int) -> Any:
 
         return pd.DataFrame()
     rows = run.sql(f"select * from {table} where sub = {int(sub)}")
-    # Rows of one moment stay in the order in which they happened, which a database does not keep.
+    # Rows of one moment stay in the order of the file, which a database does not keep.
     return rows.sort_values("ts_ms", kind="stable", ignore_index=True)
 
 
@@ -265,31 +272,54 @@ def broadcast(n_cells: int, rows: dict[str, np.ndarray] | None) -> dict[str, np.
     return out
 
 
-def prove(lived: dict[str, np.ndarray], recorded: Any, world: World) -> int:
-    """Compare a second life with the recorded one, row for row, and return the rows compared."""
+def prove(table: str, lived: Rows, recorded: Any, decode: Decode) -> Any:
+    """Compare a second life with the recorded one, row for row, and return it as a data frame.
+
+    A file keeps no order among the rows of one moment, so both are put in the same order first.
+
+    Parameters
+    ----------
+    lived : its rows as codes, without the column `tick`
+    recorded : data frame of the recorded rows, as names
+    decode : names of the codes
+    """
     n = len(lived["ts_ms"]) if lived else 0
     if n != len(recorded):
         raise InvariantError(
-            "the second life differs", values={"rows": n, "recorded rows": len(recorded)}
+            "the second life differs",
+            values={"table": table, "rows": n, "recorded rows": len(recorded)},
         )
-    for name in PROOF:
-        if not n or name in ("code", "kind"):
-            continue
-        theirs = recorded[name].to_numpy()
-        mine = lived[name]
-        if name == "cell":
-            theirs = np.where(recorded[name].isna(), -1, recorded[name].fillna(-1)).astype(np.int64)
-        if not np.array_equal(np.asarray(theirs, np.int64), mine.astype(np.int64)):
-            row = int(np.flatnonzero(np.asarray(theirs, np.int64) != mine.astype(np.int64))[0])
+    if not n:
+        return recorded
+    schema = arrow_schema(table, {name: a.dtype for name, a in lived.items()}, (), decode)
+    ticks = np.zeros(n, np.int32)
+    frame = to_arrow(table, schema, ticks, lived, decode).to_pandas()
+    mine = _ordered(frame)
+    theirs = _ordered(recorded)
+    for name in mine:
+        wrong = np.flatnonzero(mine[name] != theirs[name])
+        if len(wrong):
+            row = int(wrong[0])
             raise InvariantError(
-                "the second life differs", values={"column": name, "row": row,
-                "recorded": theirs[row], "lived": mine[row]},
+                "the second life differs",
+                values={"table": table, "column": name, "row": row,
+                        "recorded": theirs[name][row], "lived": mine[name][row]},
             )  # fmt: skip
-    if n:
-        kinds = [m.ACTIVITY_KINDS[k] for k in lived["kind"]]
-        if list(recorded["kind"].astype(str)) != kinds:
-            raise InvariantError("the second life differs", values={"column": "kind"})
-    return n
+    return frame
+
+
+def _ordered(frame: Any) -> dict[str, np.ndarray]:
+    """Return the columns of a data frame in an order that depends on what the rows say alone."""
+    columns = {
+        name: frame[name].to_numpy()
+        if frame[name].dtype.kind in "iub"
+        else np.array([text(value) for value in frame[name]])
+        for name in frame.columns
+        if name != "tick"
+    }
+    rest = sorted(name for name in columns if name != "ts_ms")
+    order = np.lexsort([*(columns[name] for name in reversed(rest)), columns["ts_ms"]])
+    return {name: array[order] for name, array in columns.items()}
 
 
 def _profile(host: Host, world: World) -> dict[str, Any]:
@@ -351,7 +381,7 @@ def _decisions(world: World, tables: dict[str, Any]) -> list[dict[str, Any]]:
     out = []
     for row in _records(tables["decisions"]):
         sent = message_of(row, tables["contacts"])
-        told = stages(row, sent, words=str)
+        told = stages(row, sent, currency=currency, words=str)
         told += [
             (f"truth: {name.lower()}", said, "") for name, said in truth(sent, clock, currency)
         ]

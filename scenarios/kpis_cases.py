@@ -74,7 +74,11 @@ def use_cases(
     infos: Mapping[str, CaseInfo],
     horizon_days: float,
 ) -> dict[str, Any]:
-    """Return `use_cases` of kpis.json: name -> funnel, money, uplift, truth, conversion, wow."""
+    """Return `use_cases` of kpis.json: name -> funnel, money, uplift, truth, conversion, wow.
+
+    `trigger_hits`, where the funnel begins, are `own_hits` of its trigger and `inbound_openings`,
+    decisions for the screen of an agent whom the customer called.
+    """
     return {
         name: _case(totals, i, infos.get(name, CaseInfo(group="")), horizon_days)
         for i, name in enumerate(labels["use_case"])
@@ -102,6 +106,8 @@ def _case(
         "title": info.title,
         "service": info.service,
         "trigger_hits": hits,
+        "own_hits": hits - count("screen_candidates"),
+        "inbound_openings": count("screen_candidates"),
         "eligible": eligible,
         "allowed": sum(ended[r] for r in ALLOWED),
         "won": sum(ended[r] for r in WINNERS),

@@ -23,6 +23,8 @@ BREACHES = {
     "repeat_breaches": "past a limit on repeats",
 }
 """Counters of broken rules of contact, and how to say it."""
+INBOUND = "inbound"
+"""The rule of an agent's screen, which waits for a call and is no trigger."""
 RATIO_P = 1e-6
 """A split of arms less likely than this is broken."""
 SAME = 0.01
@@ -37,7 +39,7 @@ def red_flags(kpis: Mapping[str, Any]) -> list[str]:
     """Return one sentence, with its numbers, for each thing that a reader must not overlook."""
     return [
         *_broken_rules(kpis), *_too_good(kpis), *_joint(kpis), *_drift(kpis), *_splits(kpis),
-        *_funnel(kpis), *_truth(kpis),
+        *_funnel(kpis), *_silent(kpis), *_truth(kpis),
     ]  # fmt: skip
 
 
@@ -190,6 +192,19 @@ def _funnel(kpis: Mapping[str, Any]) -> list[str]:
                 f"({funnel[after]:,})."
             )
     return out
+
+
+def _silent(kpis: Mapping[str, Any]) -> list[str]:
+    """Flag the rules that never fired, where the engine saw anything at all."""
+    funnel = kpis["funnel"]
+    own = {name: rule for name, rule in kpis["triggers"].items() if name != INBOUND}
+    silent = [name for name, rule in own.items() if not rule["hits"] and not rule["held_back"]]
+    if not silent or not funnel["rows_seen"]:
+        return []
+    return [
+        f"{len(silent)} of {len(own)} triggers did not fire once in {funnel['rows_seen']:,} rows "
+        f"that the engine saw, so that their use cases were never tried: {', '.join(silent)}."
+    ]
 
 
 def _truth(kpis: Mapping[str, Any]) -> list[str]:

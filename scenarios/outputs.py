@@ -12,6 +12,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.rtm.params import BUYING_KINDS
+from scenarios.api import shipped_geographies
 from scenarios.kpis import HOUR_MS, PER_HOUR, PER_TICK, Context, kpis
 from scenarios.kpis_cases import CaseInfo
 from scenarios.kpis_loyalty import QuestInfo
@@ -116,6 +117,18 @@ def opening_tables(world: World, recorder: Recorder, folder: Any) -> None:
     folder.write_text(
         "geo_fences.geojson", json.dumps({"type": "FeatureCollection", "features": features})
     )
+
+
+def notes_of(world: World, geography: str) -> list[str]:
+    """Return what a reader should know of a geography of their own; of shipped ones all is known.
+
+    Parameters
+    ----------
+    geography : name or folder, as the scenario says
+    """
+    if world.geo is None or geography in shipped_geographies():
+        return []
+    return list(world.geo.warnings)
 
 
 def case_infos(loaded: Any) -> dict[str, CaseInfo]:

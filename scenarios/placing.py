@@ -16,6 +16,7 @@ import psutil
 from actors.billing.actor import BillingActor
 from actors.rtm.actor import RtmActor
 from actors.subscribers.actor import SubscriberActor
+from scenarios.crosscheck import no_such_fence, position_of
 from scenarios.world import World, n_joining
 from sim.control.timeline import Entry
 from sim.core.actor import Actor
@@ -164,19 +165,15 @@ def cells_near(world: World, item: Any) -> np.ndarray:
     geo = world.geo
     if geo is None:
         raise ScenarioError("an outage needs the geography")
+    place = position_of(item.near)
     if item.near in geo.fence_name:
         k = geo.fence_name.index(item.near)
         lat, lon = geo.fence_lat[k], geo.fence_lon[k]
+    elif place is not None:
+        lat, lon = place
     else:
-        try:
-            lat, lon = (float(x) for x in item.near.split(","))
-        except ValueError as error:
-            raise ScenarioError(
-                "no such place",
-                path="timeline.near",
-                found=item.near,
-                expected="the name of a geofence, or `lat,lon` in degrees",
-            ) from error
+        message, expected = no_such_fence(item.near, geo.fence_name)
+        raise ScenarioError(message, path="timeline.near", found=repr(item.near), expected=expected)
     scale = np.cos(np.radians(lat))
     dx = (geo.cell_lon - lon) * scale * 111_320
     dy = (geo.cell_lat - lat) * 111_320

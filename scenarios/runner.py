@@ -23,7 +23,7 @@ from actors.metrics import ALL_METRICS
 from scenarios.equilibrium import equilibrium
 from scenarios.folders import Run, finished, open_folder, run_name
 from scenarios.lines import line_table
-from scenarios.outputs import decode_map, opening_tables, recorded_tables, run_context
+from scenarios.outputs import decode_map, notes_of, opening_tables, recorded_tables, run_context
 from scenarios.placing import check_fits, make_runtime, timeline_entries
 from scenarios.recovery import Recovery
 from scenarios.replay.tape import start_tape
@@ -391,6 +391,7 @@ class _Job:
                 "groups": [list(group) for group in scenario.placement.groups],
                 "sampled_lines": len(world.plan.sampled),
                 "lines": world.n_lines,
+                "notes": notes_of(world, scenario.geography.folder),
                 **({} if self.feed is None else {"replay": self.feed.account()}),
             },
         )

@@ -39,7 +39,7 @@ from actors.subscribers.tables import activity_factors
 from actors.subscribers.tables import compile_tables as subscriber_tables
 from actors.subscribers.touch import compile_touch
 from geo.geography import Geography
-from geo.territory import build_geography
+from geo.territory import LAYOUT_SEED, build_geography
 from scenarios import centre
 from scenarios.games import compile_games
 from scenarios.global_roles import TwinGlobals
@@ -320,7 +320,7 @@ def load_geography(loaded: Any) -> Geography:
     return build_geography(
         model.geography,
         subscribers_represented=represents,
-        seed=0,
+        seed=LAYOUT_SEED,
         cache_dir=cache_dir(),
         base_dir=loaded.folder,
     )

@@ -339,6 +339,8 @@ class Typed:
             required = self.mapping.cells is not None and self.mapping.cells.unknown != "admit"
             if row.cell and required and row.cell not in self.cells:
                 row.fault = "cell"
+        for row in self.good:
+            row.fault = "nowhere" if row.kind == "location" and not row.cell else ""
 
     def events(self) -> None:
         s = self.source
@@ -360,10 +362,14 @@ class Typed:
             row.sub = values.normal(row.values[s.subscriber_id.column] if told is None else told,
                                     rule)  # fmt: skip
             row.fault = "" if row.sub else "nobody"
+            if rule.country_code and not re.fullmatch("[0-9]+", row.sub):
+                row.fault = row.fault or "no number"
             if s.counterpart:
                 row.peer = values.normal(row.values[s.counterpart], rule)
             if s.derive == "two_sided":
                 row.side = "mo"
+                named = rule.country_code and not re.fullmatch("[0-9]*", row.peer)
+                row.peer = "" if named else row.peer
 
 
 class Clock:

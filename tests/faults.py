@@ -77,6 +77,7 @@ ROWS = {
     "H4": "fractions of a minor unit",
     "H5": "two debits in one millisecond",
     "H6": "the ledger lies",
+    "H7": "a row is lost or doubled inside",
     "H9": "an award is taken back",
     "I1": "self-crossing polygon",
     "I2": "no polygon",

@@ -85,12 +85,13 @@ def write_decision(
 
 
 @kernel
-def count_candidates(t, rule, reasons, c):
-    """Count where each candidate of a decision ended."""
+def count_candidates(t, rule, reasons, on_screen, c):
+    """Count what became of each candidate of a hit; those of an agent's screen also apart."""
     for j in range(t.rule_start[rule], t.rule_start[rule + 1]):
         case = t.rule_cases[j]
         if reasons[case] != NO_CANDIDATE:
             c.decisions[case, reasons[case]] += 1
+            c.screen_candidates[case] += on_screen
 
 
 @kernel
@@ -165,7 +166,7 @@ def decide(
                 # A withheld winner uses up its slot as a treated one does, so that the two
                 # arms meet the same rules afterwards.
                 remember_contact(s, t, i, best, way, day, reason != m.INTENDED)
-        count_candidates(t, rule, reasons, c)
+        count_candidates(t, rule, reasons, hits.levers[k] > 0, c)
         c.outcomes[rule, reason] += 1
         counts = (n_candidates, n_eligible, n_allowed)
         write_decision(

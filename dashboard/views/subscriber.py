@@ -119,8 +119,11 @@ def _decisions(key: RunKey, tables: dict[str, Any], currency: str) -> None:
     left, right = st.columns([3, 2])
     with left:
         charts.data_table(
-            pd.DataFrame(stories.stages(row, message)), "What the engine did",
+            pd.DataFrame(stories.stages(row, message, currency)), "What the engine did",
             key=f"line-{row['sub']}-decision-{number + 1}",
+            # Names of use cases are longer than a column is by itself.
+            columns={"result": st.column_config.TextColumn(width="medium"),
+                     "what it means": st.column_config.TextColumn(width="large")},
         )  # fmt: skip
     with right:
         st.markdown("**What only the twin knows**")

@@ -114,6 +114,7 @@ class Feed:
             "digest": self.digest,
             "subscribers": self.spool.n_subscribers,
             **{k: counts[k] for k in ("rows_read", "applied", "derived", "quarantined", "reasons")},
+            "placeless": self.spool.placeless,
             "two_sides": self.spool.two_sides,
             "gaps": self.spool.gaps,
             "mask": self.mask,

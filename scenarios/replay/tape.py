@@ -165,6 +165,7 @@ class TapeFeed:
             "derived": 0,
             "quarantined": late,
             "reasons": {"after_the_end": late} if late else {},
+            "placeless": 0,
             "two_sides": {"agree": 0, "differ": 0, "one_side": 0},
             "gaps": [],
             "kinds": facts["kinds"],

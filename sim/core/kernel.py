@@ -166,10 +166,12 @@ class Direct:
 
     def __call__(self, *arguments: Any) -> Any:
         """Call it."""
-        if self._call is None:
+        call = self._call
+        if call is None:
             plain = not isinstance(self._dispatcher, Dispatcher)
-            self._call = self._dispatcher if plain else compiled_for(self._dispatcher, *arguments)
-        return self._call(*arguments)
+            call = self._dispatcher if plain else compiled_for(self._dispatcher, *arguments)
+            self._call = call
+        return call(*arguments)
 
 
 def counts_references(dispatcher: Any) -> bool:

@@ -141,7 +141,7 @@ def column_problems(spec: SourceSpec, file: InputFile, names: list[str]) -> list
                         f"the column {name[:60]!r} is unknown"
                         + (f", did you mean {close!r}?" if close else ""),
                         file=file.shown, line=line, path=f"sources.{spec.name}.ignore",
-                        expected="a column of the mapping, or its name under `ignore`",
+                        expected=f"`ignore: [{name[:60]}]`, or a key of the mapping that reads it",
                     )
                 )  # fmt: skip
     return found
@@ -200,17 +200,28 @@ def header(spec: SourceSpec, file: InputFile, limits: Limits) -> tuple[list[str]
             "another number of columns than the mapping names", file=file.shown, line=1,
             found=str(len(names)), expected=str(len(spec.columns)),
         )  # fmt: skip
-        return [], [_with_dialect(problem, line, spec, list(spec.columns))]
+        return [], [_with_dialect(problem, line, spec, list(spec.columns), names)]
     if spec.skip_blank:
         names = [name.strip() for name in names]
     problems = column_problems(spec, file, names)
     if problems:
-        problems = [_with_dialect(problems[0], line, spec, list(wanted(spec))), *problems[1:]]
+        first = _with_dialect(problems[0], line, spec, list(wanted(spec)), names)
+        problems = [first, *problems[1:]]
     return names, problems
 
 
-def _with_dialect(problem: Problem, line: bytes, spec: SourceSpec, names: list[str]) -> Problem:
-    """Say which dialect the first line looks like, where another one explains it."""
+def _with_dialect(
+    problem: Problem, line: bytes, spec: SourceSpec, names: list[str], read: list[str]
+) -> Problem:
+    """Say which dialect the first line looks like, where another one explains it.
+
+    A dialect that reads the same columns explains nothing; where a column is only unknown, it may
+    be that the mapping does not name it.
+
+    Parameters
+    ----------
+    names : columns that the mapping reads; read : columns as the first line was read
+    """
     text = line.decode()
     for quote in dict.fromkeys((spec.quote, '"', "'")):
         for delimiter, word in DELIMITERS.items():
@@ -221,11 +232,14 @@ def _with_dialect(problem: Problem, line: bytes, spec: SourceSpec, names: list[s
             except csv.Error:  # a field longer than that module takes
                 continue
             right = len(parts) == len(names) if spec.columns else set(names) <= set(parts)
-            if right and len(parts) > 1:
+            if right and len(parts) > 1 and parts != read:
                 hint = f"delimiter {word}" + (f" and quote {quote}" if quote != spec.quote else "")
+                told = f"it looks like {hint}: set it in the mapping"
+                if "unknown" in problem.message:
+                    told = f"{problem.expected}; or {told}"
                 return Problem(
                     problem.message, file=problem.file, line=problem.line, path=problem.path,
-                    found=problem.found, expected=f"it looks like {hint}: set it in the mapping",
+                    found=problem.found, expected=told,
                 )  # fmt: skip
     return problem
 

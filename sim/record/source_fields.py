@@ -13,11 +13,12 @@ import numpy as np
 from sim.core.errors import ScenarioError
 from sim.record.source_cells import CellVersions, positions
 from sim.record.source_columns import NO_REASON, Batch, Texts, dialect_hint, from_strings
-from sim.record.source_ids import Names
+from sim.record.source_ids import Names, all_digits
 from sim.record.source_kernels import combine
 from sim.record.source_spec import (
     DATA,
     DERIVED,
+    LOCATION,
     MISSED,
     MO,
     MT,
@@ -117,6 +118,7 @@ def typed(spec: SourceSpec, number: int, batch: Batch, context: Context) -> Rows
     raw["direction"] = _codes(spec.direction, batch, rows, "unknown_code")
     _numbers(spec, batch, rows)
     _cells(spec, batch, rows, context)
+    rows.give((kind == LOCATION) & (raw["cell"] == 0), "no_place")
     _event_ids(spec, batch, rows, context)
     _people(spec, batch, rows, context)
     return rows
@@ -357,22 +359,29 @@ def _people(spec: SourceSpec, batch: Batch, rows: Rows, context: Context) -> Non
         column = column.take(np.zeros(len(batch), np.int64))
     else:
         column = batch.columns[spec.subscriber.column]
-    hashes = names.hashes(column, spec.subscriber)
+    normal = names.normal(column, spec.subscriber)
+    hashes = names.hashes(normal)
     rows.give(hashes == 0, "no_subscriber")
+    if spec.subscriber.country_code:
+        rows.give(~all_digits(normal), "not_a_number", column)
     if context.known is not None:
         rows.give(~np.isin(hashes, context.known), "unknown_subscriber", column)
-    rows.raw["sub"] = names.add(column, rows.good, spec.subscriber)
+    rows.raw["sub"] = names.add(normal, rows.good)
     if spec.counterpart is None:
         return
     other = batch.columns[spec.counterpart.column]
     if not spec.two_sided:
         rows.raw["peer"] = names.hashes(other, spec.counterpart)
         return
-    peers = names.hashes(other, spec.counterpart)
+    normal = names.normal(other, spec.counterpart)
+    peers = names.hashes(normal)
+    if spec.counterpart.country_code:
+        peers[~all_digits(normal)] = 0  # a sender with a name is no subscriber to derive a row for
     kept = rows.good & (peers != 0)
     if context.known is not None:
         kept &= np.isin(peers, context.known)
-    rows.raw["peer"] = names.add(other, kept, spec.counterpart)
+    names.add(normal, kept)
+    rows.raw["peer"] = peers
     rows.raw["direction"] = MO
 
 

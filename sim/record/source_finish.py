@@ -79,7 +79,7 @@ def finish(
     digest, sides = Digest(), Sides()
     pieces: list[dict[str, Any]] = []
     start_ms = context.recording.start_ms
-    first_ms, end_ms, n_rows, derived = 0, 0, 0, 0
+    first_ms, end_ms, n_rows, derived, placeless = 0, 0, 0, 0, 0
     types = np.zeros(len(TYPES), np.int64)
     for hour in pool.hours():
         for begin, end, raw in pool.pieces(hour, drop):
@@ -103,7 +103,9 @@ def finish(
                 first_ms = int(rows["ts_ms"].min())
             n_rows += len(rows)
             types += np.bincount(rows["type"], minlength=len(TYPES))
-            derived += int(((rows["flags"] & DERIVED) != 0).sum())
+            made = (rows["flags"] & DERIVED) != 0
+            derived += int(made.sum())
+            placeless += int((~made & (rows["cell"] < 0)).sum())
             end_ms = int(rows["ts_ms"].max()) + 1
     cells = namer.cells()
     names = pseudonyms(namer.names, secret)
@@ -112,7 +114,8 @@ def finish(
             SUBSCRIBERS: write_side(part, SUBSCRIBERS, subscribers)}  # fmt: skip
     return {
         "start_ms": start_ms or 0, "first_ms": first_ms, "end_ms": end_ms, "rows": n_rows,
-        "derived": derived, "subscribers": n_subs, "cells": len(cells["key"]),
+        "derived": derived, "placeless": placeless, "subscribers": n_subs,
+        "cells": len(cells["key"]),
         "types": {name: int(n) for name, n in zip(TYPES, types, strict=True)},
         "digest": digest.hexdigest(cells["key"]), "two_sides": sides.found(),
         "pieces": pieces, "side_files": side,

@@ -72,6 +72,13 @@ def normalised(name: str, rule: IdRule) -> str:
     return digits
 
 
+def all_digits(texts: Texts) -> np.ndarray:
+    """Return the mask of texts that hold nothing but digits; the empty one does."""
+    other = (texts.data < ord("0")) | (texts.data > ord("9"))
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(other, dtype=np.int64)])
+    return before[texts.end] == before[texts.begin]
+
+
 class Names:
     """Distinct names in the order of their hash; memory is about 100 bytes for each."""
 
@@ -90,7 +97,7 @@ class Names:
 
     def hashes(self, texts: Texts, rule: IdRule | None = None) -> np.ndarray:
         """Return the hash of each text, (n,) uint64, 0 for the empty one; keeps nothing."""
-        return self._hashes(self._normal(texts, rule), 0)
+        return self._hashes(self.normal(texts, rule), 0)
 
     def add(self, texts: Texts, rows: np.ndarray, rule: IdRule | None = None) -> np.ndarray:
         """Return the hash of each text, and keep the names of the chosen rows.
@@ -99,7 +106,7 @@ class Names:
         ----------
         rows : (n,) bool
         """
-        normal = self._normal(texts, rule)
+        normal = self.normal(texts, rule)
         hashes = self._hashes(normal, 0)
         chosen = np.flatnonzero(rows & (hashes != 0))
         unique, first = np.unique(hashes[chosen], return_index=True)
@@ -133,7 +140,8 @@ class Names:
         )
         self._recent = (self._hash[:0], self._check[:0], self._place[:0])
 
-    def _normal(self, texts: Texts, rule: IdRule | None) -> Texts:
+    def normal(self, texts: Texts, rule: IdRule | None) -> Texts:
+        """Return each text in its one form: under a rule of numbers a number is digits alone."""
         if rule is None or not rule.country_code:
             return texts
         hashes = self._hashes(texts, 0)

@@ -46,9 +46,10 @@ for equal recordings however they are written."""
 
 REASONS = (
     "too_few_fields", "too_many_fields", "open_quote", "stray_quote", "control_character",
-    "unterminated", "no_subscriber", "no_event_id", "bad_time", "time_range", "outside_window",
-    "missing_hour", "repeated_hour", "bad_number", "out_of_range", "unknown_code", "balance",
-    "unknown_cell", "unknown_subscriber", "late", "duplicate", "conflict", "not_replayed",
+    "unterminated", "no_subscriber", "not_a_number", "no_event_id", "bad_time", "time_range",
+    "outside_window", "missing_hour", "repeated_hour", "bad_number", "out_of_range", "unknown_code",
+    "balance", "no_place", "unknown_cell", "unknown_subscriber", "late", "duplicate", "conflict",
+    "not_replayed",
 )  # fmt: skip
 """Why a row is left out.  A row has one reason: the first that applies, in the order of reading."""
 DECLARED = ("duplicate", "not_replayed")

@@ -24,7 +24,7 @@ from sim.record.tables import read_parquet
 MANIFEST = "spool.json"
 CELLS = "cells.parquet"
 SUBSCRIBERS = "subscribers.parquet"
-VERSION = 3
+VERSION = 4
 HELD = 2
 """Pieces that stay in memory."""
 _ARROW = pa.schema([(name, pa.from_numpy_dtype(ROW[name])) for name in ROW.names or ()])
@@ -81,6 +81,11 @@ class Spool:
     def two_sides(self) -> dict[str, int]:
         """Return `{agree, differ, one_side}` of the calls between two recorded subscribers."""
         return self.manifest["two_sides"]
+
+    @property
+    def placeless(self) -> int:
+        """Return the rows of the files that are applied though they do not say where they were."""
+        return self.manifest["placeless"]
 
     @property
     def gaps(self) -> list[dict[str, Any]]:

@@ -200,7 +200,8 @@ PLANTS: dict[str, Plant] = {
 
 def test_all_books_balance_on_an_eventful_day() -> None:
     """At least ten checks exist; each holds on each of the 96 ticks; each stock moves."""
-    run = run_world(eventful_world(), partitions=3)
+    world = eventful_world()
+    run = run_world(world, partitions=3)
     assert len(CHECKS) >= 10
     assert len(run.audit) == 96 * len(CHECKS)
     assert all(holds for *_, holds in run.audit)
@@ -212,6 +213,10 @@ def test_all_books_balance_on_an_eventful_day() -> None:
         "no reward past a budget or stock",
     }  # fmt: skip
     assert {c.name for c in CHECKS} - moved == never
+    rows = run.rows("decisions")
+    on_screen = rows["trigger"] == world.labels["trigger"].index("inbound")
+    opened = int(rows["n_candidates"][on_screen].sum())
+    assert 0 < opened == run.totals["screen_candidates"].sum() < run.totals["decisions"].sum()
 
 
 def test_every_check_has_a_leak_of_its_own() -> None:
@@ -237,6 +242,27 @@ def test_a_leak_of_one_unit_stops_the_run(name: str) -> None:
     in_state = any(check.name == name and not isinstance(check, Stock) for check in CHECKS)
     assert caught.value.details["tick"] == seen[-1]
     assert seen[-1] in ((AT, AT + 1) if in_state else (AT + 1,))
+
+
+@pytest.mark.fault("H7")
+@pytest.mark.parametrize("copies", [0, 2], ids=["lost", "doubled"])
+def test_a_message_that_is_lost_or_doubled_inside_stops_the_run(copies: int) -> None:
+    """One real delivery of a tick is dropped, or repeated, on its way to its line."""
+    struck = []
+
+    def plant(runtime: Any, index: int, outcome: Any) -> None:
+        rows = runtime.scattered.get("Delivery")
+        if struck or rows is None or not len(rows["sub"]):
+            return
+        times = np.ones(len(rows["sub"]), np.int64)
+        times[0] = copies
+        runtime.scattered["Delivery"] = {name: a.repeat(times) for name, a in rows.items()}
+        struck.append(index)
+
+    with pytest.raises(InvariantError) as caught:
+        run_world(eventful_world(), partitions=3, on_tick=plant, stop_ticks=40)
+    assert caught.value.details["tick"] == struck[0] + 1
+    assert str(caught.value).startswith("the books do not balance: messages on their way")
 
 
 @pytest.mark.fault("H6")

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors import messages as m
+from scenarios import explain as explaining
 from scenarios import load, world
 from scenarios.explain import explain
 from scenarios.replay.tape import tape_feed
 from scenarios.runner import Run, run
-from sim.core.errors import Interrupted, ScenarioError
+from sim.core.errors import Interrupted, InvariantError, ScenarioError
 from sim.record.files import read_json
 from sim.record.store import open_run
 from sim.record.tables import write_parquet
@@ -180,6 +181,52 @@ def test_a_replayed_day_is_explained(replayed: Run) -> None:
     told = explain(replayed.path, 7)
     assert told.recorded
     assert "every one as recorded" in told.note
+
+
+def moments(done: Run) -> dict[str, int]:
+    """Return kinds of two rows of one line and one moment -> the first line that has them."""
+    with open_run(done.path) as found:
+        pairs = found.sql(
+            "select sub, string_agg(kind, '+' order by kind) as kinds from activity "
+            "group by sub, ts_ms having count(*) > 1 order by sub"
+        ).drop_duplicates("kinds")
+    return dict(zip(pairs["kinds"], pairs["sub"].astype(int), strict=True))
+
+
+def test_rows_of_one_moment_are_proved_in_any_order(taped: Run) -> None:
+    """A top-up offer that is taken is a recharge and a response at once; the file has them by
+    content.  So has it two slices of data, and a pack with the answer that bought it.
+    """
+    found = moments(taped)
+    for kinds in ("recharge+response", "purchase+response", "usage+usage"):
+        told = explain(taped.path, found[kinds])
+        assert told.recorded and "every one as recorded" in told.note
+        if kinds == "recharge+response":
+            what = [row["what"] for row in told.day]
+            assert what[what.index("response accept") + 1] == "recharge", "the answer comes first"
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("activity", "units"), ("account_events", "value"), ("decisions", "priority_q")],
+)
+def test_a_recorded_row_that_was_changed_is_found(
+    taped: Run, monkeypatch: pytest.MonkeyPatch, table: str, column: str
+) -> None:
+    """The proof names the table, the column and both values."""
+    genuine = explaining._rows
+
+    def changed(found: Any, name: str, sub: int) -> Any:
+        rows = genuine(found, name, sub)
+        if name == table:
+            rows.loc[len(rows) - 1, column] += 1
+        return rows
+
+    monkeypatch.setattr(explaining, "_rows", changed)
+    with pytest.raises(InvariantError) as error:
+        explain(taped.path, moments(taped)["recharge+response"])
+    told = error.value.details["values"]
+    assert isinstance(told, dict) and (told["table"], told["column"]) == (table, column)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,10 @@ def test_a_trigger_fires_on_the_rows_that_its_expression_marks(name: str, hits: 
     entry = rule.trigger
     mask = np.asarray(entry.expression(random_rows(), entry.options(*rule.options)))
     assert mask.shape == (N,) and mask.dtype == np.bool_
-    assert N / 1000 <= mask.sum() < N
+    assert N / 1000 <= mask.sum() < N, (
+        f"{name} fires on {mask.sum():,} of {N:,} random rows, and {N // 1000} to {N - 1:,} are "
+        "wanted: give it options in OPTIONS whose borders the values of random_rows cross"
+    )
     assert np.array_equal(hits[name], np.flatnonzero(mask))
 
 

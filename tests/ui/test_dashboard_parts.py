@@ -72,15 +72,19 @@ def test_a_day_is_told_stage_by_stage_with_its_truth() -> None:
     """The message is found by rule and use case, and the truth is that of both worlds."""
     decision = {"ts_ms": 1000, "trigger": "low_balance", "use_case": "credit",
                 "reason": "intended", "n_candidates": 2, "n_eligible": 1, "n_allowed": 1,
-                "priority_q": 12, "latency_ms": 170, "value": 90}  # fmt: skip
+                "priority_q": 6_400, "latency_ms": 170, "value": 90}  # fmt: skip
     contacts = pd.DataFrame([{
         "trigger_ms": 1000, "use_case": "credit", "channel": "sms", "status": "delivered",
         "sent_ms": 1300, "seen": 1, "accepts": 1, "need_q": 255, "fatigue_q": 512, "t1_ms": 5000,
         "t0_ms": -1, "y1_minor": 5000, "y0_minor": 0,
     }])  # fmt: skip
     message = way.message_of(decision, contacts)
-    stages = {row["stage"]: row["result"] for row in stories.stages(decision, message)}
+    rows = stories.stages(decision, message, "KZT")
+    stages = {row["stage"]: row["result"] for row in rows}
+    meant = {row["stage"]: row["what it means"] for row in rows}
     assert stages["arbitration"] == "credit"
+    assert meant["trigger"] == "the rule saw a balance of 0.90 KZT after the event"
+    assert meant["arbitration"].startswith("priority 1.00 KZT")
     assert stages["channel"] == "sms"
     truth = dict(way.truth(message, str, "KZT"))
     assert truth["Effect of the contact"] == "+50.00 KZT"

@@ -223,6 +223,16 @@ def test_every_kind_is_listed_as_a_table_and_as_json(kind: str, runner: FakeRunn
     assert rows or text == "no runs\n"
 
 
+def test_each_trigger_is_listed_with_its_meaning(runner: FakeRunner, capsys):
+    """What it listens to, its condition in a sentence, its options."""
+    assert cli.run_cli(["list", "triggers", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert all(len(row["meaning"]) > 20 and row["on"] for row in rows.values())
+    low = rows["low_balance"]
+    assert low["meaning"].startswith("Low balance: the main balance falls through a floor")
+    assert low["on"] == "usage" and low["options"] == ["floor_minor=5000"]
+
+
 def test_list_alone_names_all_kinds(runner: FakeRunner, capsys):
     """Without a kind: how many of each, and some names."""
     assert cli.run_cli(["list"]) == 0
@@ -262,6 +272,43 @@ def test_check_tells_all_problems_of_all_files(runner: FakeRunner, capsys):
     assert len(found["checked"]) == 3 and len(found["problems"]) == 3
     assert cli.run_cli(["check"]) == 0
     assert "mall_coupon.yaml" in capsys.readouterr().out
+
+
+def test_check_reads_the_geography_and_places_of_the_timeline(runner: FakeRunner, capsys):
+    """What a run would refuse after minutes is refused in seconds: files, hexes, invented fences.
+
+    A mall that the geography invents is known by its name, one that it does not is not.
+    """
+    folder = Path("town")
+    folder.mkdir()
+    head = "name,lat,lon,population,region,utc_offset_h\n"
+    (folder / "places.csv").write_text(head + "Alfa,51.0,71.0,160000,North,1\n", "utf-8")
+    (folder / "towers.csv").write_text("lat,lon,position_kind\n51.0,71.x,mast\n", "utf-8")
+    here = "geography: {folder: town, malls_per_100k: 2}\n"
+    outage = "timeline: [{at_h: 1, do: cell_outage, near: NAME, radius_m: 99, for_min: 9}]\n"
+    Path("a.yaml").write_text(f"scenario: a\n{here}")
+    assert cli.run_cli(["check", "a.yaml"]) == 2
+    assert "towers.csv:2: lon: not a number; found '71.x'" in capsys.readouterr().err
+    (folder / "towers.csv").unlink()
+    for name, code in (("Alfa mall 1", 0), ("Alfa mall 9", 2), ("Alpha mal 2", 2)):
+        Path("b.yaml").write_text(f"scenario: b\n{here}{outage.replace('NAME', name)}")
+        assert cli.run_cli(["check", "b.yaml"]) == code
+        told = capsys.readouterr().err
+        if code:
+            assert "b.yaml:3: timeline.0.near: no such fence, did you mean 'Alfa mall" in told
+    Path("c.yaml").write_text("scenario: c\ngeography: {folder: twon}\n")
+    Path("d.yaml").write_text("scenario: d\ngeography: {folder: town, residents_total: 9}\n")
+    assert cli.run_cli(["check", "c.yaml", "d.yaml", "city_day"]) == 2
+    told = capsys.readouterr()
+    assert "c.yaml:2: geography.folder: no such geography folder" in told.err
+    assert "fewer residents than the places have" in told.err and "city_day.yaml" in told.out
+    assert "city_day.yaml\n    note" not in told.out
+    Path("b.yaml").write_text(f"scenario: b\n{here}")
+    assert cli.run_cli(["check", "b.yaml"]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1].startswith("    note: town: sources.json does not say whose")
+    noted = cli_run.summary(Path("runs/x"), {"notes": ["town: x"]}, {}, currency="RUB")
+    assert "  note        town: x" in noted
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from tests import conftest, faults
 
 
 def test_the_register_has_the_rows_of_its_letters() -> None:
-    """All rows of A, C, E, F, G, I and K, three of B, two of D, six of H: 88 in all."""
+    """All rows of A, C, E, F, G, I and K, three of B, two of D, seven of H: 89 in all."""
     letters = [row[0] for row in faults.ROWS]
     counted = {letter: letters.count(letter) for letter in "ABCDEFGHIK"}
     assert counted == {
-        "A": 13, "B": 3, "C": 11, "D": 2, "E": 12, "F": 12, "G": 10, "H": 6, "I": 9, "K": 10,
+        "A": 13, "B": 3, "C": 11, "D": 2, "E": 12, "F": 12, "G": 10, "H": 7, "I": 9, "K": 10,
     }  # fmt: skip
     assert letters == sorted(letters) and all(faults.ROWS.values())
 
@@ -56,7 +56,7 @@ def test_the_line_lists_what_is_missing_after_the_whole_suite_alone(
     reporter = Reporter(passed=["C1", "C3"], xfailed=["C3"], skipped=["C4"])
     conftest.pytest_terminal_summary(reporter, config)
     (line,) = reporter.lines
-    assert line.startswith("faults: handled 1/88")
+    assert line.startswith("faults: handled 1/89")
     assert (", B7, C2, C3, C4" in line) == (whole and not keyword)
     silent = Reporter()
     conftest.pytest_terminal_summary(silent, config)

@@ -187,7 +187,7 @@ def test_a_resolution_out_of_range_is_refused(resolution: int) -> None:
         load("city_day", overrides=[f"geography.resolution={resolution}"])
 
 
-@pytest.mark.fault("I6", "I9")
+@pytest.mark.fault("I6", "I9", "H1")
 @pytest.mark.parametrize("at", ["91,71", "-91,71", "51,455", "51,-181", "nan,71", "51,inf", ",71"])
 def test_a_position_off_the_globe_or_missing_is_refused(tmp_path: Path, at: str) -> None:
     """Places and towers: both are told with their lines."""

@@ -283,6 +283,34 @@ def test_a_run_raises_its_own_red_flags(field, place, value, word):
     assert any(c.isdigit() for c in flags[0])
 
 
+def test_a_trigger_that_never_fires_is_flagged_and_the_agents_screen_is_not():
+    """Only where the engine saw something; what hysteresis held back did fire."""
+
+    def change(t):
+        t["trigger_hits"][:] = t["hits_held"][:] = 0
+        t["rows_seen"] = t["rows_seen"] * 0 + 1_000
+
+    names = [name for name in LABELS["trigger"] if name != "inbound"]
+    [flag] = [f for f in made([], change=change)["red_flags"] if "did not fire once" in f]
+    assert f"{len(names)} of {len(names)} triggers" in flag and flag.endswith(f"{names[-1]}.")
+
+    def held(t):
+        change(t)
+        t["hits_held"][:] = 1
+
+    assert not any("did not fire" in f for f in made([], change=held)["red_flags"])
+
+
+def test_openings_of_the_agents_screen_are_told_apart():
+    """The funnel of a use case begins with both; each is counted by itself."""
+
+    def change(t):
+        t["screen_candidates"][0] = 3
+
+    case = made(change=change)["use_cases"]["data_80"]
+    assert case["inbound_openings"] == 3 and case["own_hits"] == case["trigger_hits"] - 3
+
+
 def test_a_world_in_which_everything_wins_is_flagged():
     """More than 15 of 21 use cases above control is too good to be true."""
 

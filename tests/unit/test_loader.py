@@ -249,6 +249,34 @@ def test_references_of_entries_are_told_together(tmp_path: Path):
         assert words in text
 
 
+PRODUCTS = {
+    "data_pack": ("price_minor: 100", "no data_mb"),
+    "roaming_pack": ("price_minor: 100", "no data_mb"),
+    "credit": ("price_minor: 100", "no credit_minor"),
+    "gift": ("saved_minor: 100", "no data_mb and no bonus_minor"),
+    "topup": ("saved_minor: 100", "no topup_minor"),
+    "coupon": ("data_mb: 10", "kind data_pack or roaming_pack or gift or renewal or switch"),
+    "switch": ("bonus_minor: 10", "kind gift or care"),
+    "renewal": ("credit_minor: 10", "kind credit"),
+    "care": ("topup_minor: 10", "kind topup"),
+}
+"""Kind of product -> a product of it without effect, and what the message says."""
+
+
+@pytest.mark.fault("G4")
+@pytest.mark.parametrize("kind", PRODUCTS)
+def test_a_product_that_gives_nothing_or_ignores_an_amount_is_refused(tmp_path: Path, kind: str):
+    """A top-up of nothing, a pack without data, a bonus that comes with no switch."""
+    amount, words = PRODUCTS[kind]
+    [told] = problems(write(tmp_path, MINIMAL + (
+        "catalog:\n  offers: [mine]\n  define:\n    offers:\n      mine:\n"
+        "        {offer: mine, title: Mine, group: geo, when: {mall_dwell: {}},\n"
+        f"        product: {{kind: {kind}, {amount}}}, truth: {{category: data}},\n"
+        "        treatments: [{channel: sms}]}\n"
+    )))  # fmt: skip
+    assert words in told
+
+
 @pytest.mark.fault("F12")
 def test_names_of_a_folder_clash_loudly_and_cannot_leave_it(tmp_path: Path):
     """A name that is shipped, a file named otherwise, a link that leads out."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -124,6 +125,18 @@ def test_a_fence_is_added_and_the_others_stay_as_they_are(here: Path) -> None:
     data = json.loads(path.read_text("utf-8"))
     names = [feature["properties"]["name"] for feature in data["features"]]
     assert names == ["north", "south", "east"] and data["crs"] == ["x"]
+
+
+def test_the_test_of_a_fence_that_was_renamed_says_so(here: Path) -> None:
+    """It names the fence that it looks for and those that there are."""
+    assert run_cli(["new", "geofence", "harbour", "--dir", "town"]) == 0
+    [stub] = here.rglob("test_geofence_harbour.py")
+    test = runpy.run_path(str(stub))["test_it_is_read_without_complaint"]
+    test()
+    path = here / "town/fences.geojson"
+    path.write_text(path.read_text("utf-8").replace('"harbour"', '"marina"'), "utf-8")
+    with pytest.raises(AssertionError, match="has no fence harbour but marina: where it was"):
+        test()
 
 
 WRONG = {

@@ -217,6 +217,21 @@ def test_e9_a_gap_is_reported(tmp_path, days):
     assert gap["expected_rows"] > 50
 
 
+@pytest.mark.fault("E9")
+def test_e9_a_file_that_is_missing_from_a_folder_is_a_gap(tmp_path):
+    """One file for each six hours; without one of them its hours are told, and nothing else."""
+    table = rows(6_000)
+    for day in (4, 5):
+        for part in range(4):
+            hours = [f"2024-03-0{day} {6 * part + h:02}" for h in range(6)]
+            some = [row for row in table if row[3][:13] in hours]
+            write_csv(tmp_path / "in", some, name=f"{day}-{part}.csv")
+    assert read(tmp_path / "in").gaps == []
+    (tmp_path / "in" / "5-1.csv").unlink()
+    (gap,) = read(tmp_path / "in").gaps
+    assert (gap["from_ms"], gap["to_ms"]) == (30 * 3_600_000, 36 * 3_600_000)
+
+
 @pytest.mark.fault("E10")
 @pytest.mark.parametrize("change", ["append", "truncate", "replace", "remove"])
 def test_e10_a_file_that_changes_while_it_is_read(tmp_path, change):

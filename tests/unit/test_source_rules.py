@@ -119,6 +119,64 @@ def test_a_key_with_a_comma_is_no_position(tmp_path):
     assert cells["key"].tolist() == ["45,10"] and np.isnan(cells["lat"]).all()
 
 
+def test_a_row_that_does_not_say_where_it_was_is_counted(tmp_path):
+    """Of a call it is told, a location without a place is left out; half a position is a fault."""
+    header = [*HEADER[:9], "lat", "lon"]
+    table = [[*row[:9], "51.1", "-71.4"] for row in GOOD]
+    table[3][9:] = ["", ""]
+    table[4][4:6] = ["seen", ""]
+    table[5][4:6], table[5][9:] = ["seen", ""], ["", ""]
+    table[6][9:] = ["", "-71.4"]
+    kinds = {"call": "voice", "text": "sms", "net": "data", "pay": "topup", "seen": "location"}
+    spool = read(
+        write_csv(tmp_path / "in", table, header=header), cell={"lat": "lat", "lon": "lon"},
+        event_type={"column": "kind", "values": kinds},
+    )  # fmt: skip
+    assert spool.counts["reasons"] == {"no_place": 1, "bad_number": 1} and balanced(spool)
+    assert spool.placeless == 1
+    assert read(write_csv(tmp_path / "whole", GOOD)).placeless == 0
+
+
+@pytest.mark.fault("F7")
+def test_a_name_where_a_number_must_stand_is_left_out(tmp_path):
+    """Under `numbers` a subscriber is digits alone; the other side may be a sender with a name.
+
+    Without the rule ids are names, and all of them are taken.
+    """
+    table = [list(row) for row in GOOD]
+    table[3][1], table[4][1], table[5][1] = "MegaFon", "0077010OOO0012", "+"
+    at = next(i for i, row in enumerate(table) if i > 9 and row[4] == "text")
+    table[at][2] = "BANK"
+    folder = write_csv(tmp_path / "in", table)
+    rule = {"top": {"numbers": {"country_code": "7"}}}
+    spool = read(folder, **rule)
+    assert spool.counts["reasons"] == {"not_a_number": 3} and balanced(spool)
+    assert read(folder).counts["quarantined"] == 0
+    sides = read(folder, derive="two_sided", **rule)
+    assert sides.n_subscribers == spool.n_subscribers == 50
+    people = sum(row[2] != "BANK" for i, row in enumerate(table) if i not in (3, 4, 5))
+    assert sides.counts["derived"] == people
+
+
+@pytest.mark.fault("F3")
+@pytest.mark.fault("F5")
+def test_only_a_dialect_that_reads_other_columns_is_to_blame(tmp_path):
+    """A column that the mapping does not name is to be ignored: the header is read as it is.
+
+    Where another quote would name it, either may be the cause, and both are told.
+    """
+    table = [[*row, "red"] for row in GOOD[:50]]
+    folder = write_csv(tmp_path / "in", table, header=[*HEADER, "colour"])
+    with pytest.raises(ScenarioError, match=r"'colour' is unknown.*`ignore: \[colour\]`") as caught:
+        read(folder)
+    assert "looks like" not in str(caught.value)
+    folder = write_csv(tmp_path / "either", table, header=[*HEADER, "'colour'"])
+    with pytest.raises(
+        ScenarioError, match=r"`ignore: \['colour'\]`.*; or it looks like.* quote '"
+    ):
+        read(folder, ignore=["colour"])
+
+
 WRONG_KEYS = (
     "encoding: hex", "encoding: utf-7", "encoding: idna", "encoding: undefined", 'quote: "\\n"',
     'files: ["**.csv"]',
