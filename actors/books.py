@@ -66,7 +66,7 @@ CHECKS = (
           ("claims_granted", "claims_refused"), lanes=True),
     Stock("grants on their way", "in_flight_Grant", plus=("grants_made",),
           minus=("grants_taken",)),
-    Stock("loyalty points", "points_open", plus=("points",),
+    Stock("loyalty points", "points_open", plus=("points", "campaign_points"),
           minus=("points_redeemed", "points_expired", "points_cancelled")),
     Equal("no reward past a budget or stock", ("limit_breaches",)),
     Stock("trials", "trials_open", plus=("trials_opened",), minus=("trials_settled",)),
@@ -85,4 +85,5 @@ CHECKS = (
     Equal("no marketing in quiet hours", ("quiet_breaches",)),
     Equal("no message for what is owned", ("owned_breaches",)),
     Equal("no message past a limit on repeats", ("repeat_breaches",)),
+    Equal("no message against rules of participation", ("campaign_breaches",)),
 )  # fmt: skip

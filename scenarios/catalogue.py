@@ -15,7 +15,9 @@ from typing import Any
 from actors.billing.params import Tariff
 from actors.channels.params import Channel
 from actors.loyalty.params import Quest
+from actors.rtm.campaign_params import Campaign
 from actors.rtm.params import Offer
+from scenarios import entries_campaigns  # noqa: F401  # enters its checks
 from scenarios.entries import (
     CATALOG_DIR,
     ENTRY_CHECKS,
@@ -30,7 +32,7 @@ from scenarios.validation import Loc, look, problem_at, validate
 from scenarios.yaml12 import Node, read_yaml, shown
 from sim.core.errors import Problem, ScenarioError, nearest
 
-ENTRIES_MAX = 2_000
+ENTRIES_MAX = 4_000
 """Most entries of one kind: use cases are 16-bit indices, and a decision over 900 is the target."""
 
 TESTS = "tests"
@@ -45,9 +47,10 @@ class Catalogue:
     offers: dict[str, Offer] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
     quests: dict[str, Quest] = field(default_factory=dict)
+    campaigns: dict[str, Campaign] = field(default_factory=dict)
 
     def of(self, kind: str) -> dict[str, Any]:
-        """Return the entries of one kind: `tariffs`, `offers`, `channels` or `quests`."""
+        """Return the entries of one kind, by the name of its folder."""
         return getattr(self, kind)
 
 
@@ -278,7 +281,8 @@ def merge(base: Node, over: Node, *, key: str = "") -> Node:
 
 def shipped_entries(kind: str) -> dict[str, Any]:
     """Return the shipped entries of a kind, sorted by name; raise on any problem in them."""
-    selection = Selection(None, CatalogParams.model_validate({"quests": ("*",)}), CATALOG_DIR)
+    everything = CatalogParams.model_validate({"quests": ("*",), "campaigns": ("*",)})
+    selection = Selection(None, everything, CATALOG_DIR)
     catalogue = selection.read()
     if selection.problems:
         raise ScenarioError.collect(selection.problems)

@@ -7,6 +7,7 @@ them call and how they take it, the engine the screen.  It must not run anything
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,17 @@ def screen(
         rng.threshold(centre.screen.share),
         rng.seed64(scenario.seed),
     )
+
+
+def with_screen(world: Any, catalogue: Any) -> Any:
+    """Return a world with the agent's screen: offers for those who ask, and no campaign."""
+    found = screen(
+        world.scenario,
+        world.rtm.tables,
+        list(catalogue.channels.values()),
+        list(catalogue.offers.values()),
+    )
+    return replace(world, rtm=replace(world.rtm, screen=found))
 
 
 def gives_away(offers: Sequence[Offer]) -> np.ndarray:

@@ -118,7 +118,8 @@ def _unknown(node: Node, keys: Iterable[str]) -> Problem:
 def _entry_problems(path: Path, node: Node, kind: str) -> list[Problem]:
     """Return the problems of one entry among the shipped ones."""
     wrapped: Any = Node({kind: Node({path.stem: node}, node.file)}, node.file)
-    params = CatalogParams.model_validate({"quests": ("*",) if kind == "quests" else ()})
+    chosen = {name: ("*",) if kind == name else () for name in ("quests", "campaigns")}
+    params = CatalogParams.model_validate(chosen)
     selection = Selection(Node({"define": wrapped}, node.file), params, path.parent)
     selection.read()
     return [problem for problem in selection.problems if problem.file == node.file]

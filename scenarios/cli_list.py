@@ -36,6 +36,12 @@ def list_kind(
                                    show_default=False)
     ] = None,
     runs: Annotated[Path, typer.Option("--runs", help="Folder of runs.")] = Path("runs"),
+    scenario: Annotated[
+        str | None,
+        typer.Option("--scenario", show_default=False,
+                     help="With `campaigns`: those of this scenario, and the size of their "
+                     "audiences."),
+    ] = None,
     as_json: Annotated[bool, common.AS_JSON] = False,
 ) -> None:  # fmt: skip
     """List what there is: scenarios, catalogue entries, triggers, ideas, data, runs, metrics."""
@@ -54,7 +60,7 @@ def list_kind(
             out(f"{name:<10} {len(names):>4}  {_some(names)}")
         out("`twin list KIND` tells more of one kind.")
         return
-    rows, columns = LISTERS[kind](runs)
+    rows, columns = LISTERS[kind](runs) if scenario is None else _sized(kind, scenario)
     if as_json:
         common.out_json(rows)
     elif rows:
@@ -106,10 +112,23 @@ def _entries(kind: str, columns: tuple[str, ...]) -> Lister:
                 row["initiative"] = entry.initiative.code if entry.initiative else ""
             if kind == "quests":
                 row["step"] = [f"{s.do} {s.at_least}" for s in entry.steps]
+            if kind == "campaigns":
+                row["sub_group"] = [f"{g.group}: {g.offer}" for g in entry.groups]
+                row["days"] = f"{entry.schedule.from_day}+{entry.schedule.days}"
             rows.append(row)
         return rows, columns
 
     return lister
+
+
+def _sized(kind: str, scenario: str) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Return the campaigns of a scenario with the expected size of their audiences."""
+    if kind != "campaigns":
+        raise ScenarioError("--scenario belongs to campaigns", found=kind, expected="campaigns")
+    from scenarios.campaigns import sized_rows
+    from scenarios.loader import load
+
+    return sized_rows(load(scenario)), ("name", "title", "expected", "low", "high", "sub_groups")
 
 
 def _triggers(runs: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
@@ -239,6 +258,7 @@ LISTERS: dict[str, Lister] = {
         "channels", ("name", "title", "kind", "per_second", "servers", "cost_minor")
     ),
     "quests": _entries("quests", ("name", "title", "step", "reward_minor", "points")),
+    "campaigns": _entries("campaigns", ("name", "title", "audience", "sub_group", "days")),
     "triggers": _triggers,
     "backlog": _backlog,
     "attributes": _attributes,

@@ -25,7 +25,10 @@ from sim.core.errors import ScenarioError, nearest
 TEMPLATES_DIR = Path(__file__).parent / "templates"
 PACKAGE_DIR = Path(__file__).parents[1]
 SCHEMA_FILE = Path(__file__).parent / "schema" / "scenario.schema.json"
-ENTRY_KINDS = {"offer": "offers", "channel": "channels", "quest": "quests", "tariff": "tariffs"}
+ENTRY_KINDS = {
+    "offer": "offers", "channel": "channels", "quest": "quests", "tariff": "tariffs",
+    "campaign": "campaigns",
+}  # fmt: skip
 USER_CATALOGUE = Path("mine")
 FENCE_SIDE_M = 200
 FENCES_BYTES_MAX = 16 * 1024 * 1024
@@ -54,8 +57,8 @@ def register(app: typer.Typer) -> None:
 
 
 def new(
-    kind: Annotated[str, typer.Argument(help="trigger, offer, channel, geofence, quest, scenario "
-                                        "or tariff.", show_default=False)],
+    kind: Annotated[str, typer.Argument(help="trigger, offer, channel, geofence, quest, campaign, "
+                                        "scenario or tariff.", show_default=False)],
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and _.",
                                         show_default=False)],
     folder: Annotated[
@@ -65,7 +68,7 @@ def new(
                      "(default here), of a geography, or a checkout of this project (triggers)."),
     ] = None,
 ) -> None:  # fmt: skip
-    """Begin a trigger, offer, channel, geofence, quest, scenario or tariff: a stub and its test."""
+    """Begin an entry of the catalogue, a trigger, a geofence or a scenario: a stub and its test."""
     if kind not in DRAFTERS:
         close = nearest(kind, DRAFTERS)
         hint = f", did you mean {close!r}?" if close else ""
@@ -158,7 +161,7 @@ def nicely(path: Path) -> Path:
 
 
 def draft_entry(kind: str, name: str, folder: Path | None) -> Draft:
-    """Return an offer, channel, quest or tariff in a catalogue folder."""
+    """Return an offer, channel, quest, campaign or tariff in a catalogue folder."""
     from scenarios.entries import CATALOG_DIR, shipped_names
 
     plural = ENTRY_KINDS[kind]
@@ -340,6 +343,7 @@ DRAFTERS: dict[str, Drafter] = {
     "channel": draft_entry,
     "geofence": draft_geofence,
     "quest": draft_entry,
+    "campaign": draft_entry,
     "scenario": draft_scenario,
     "tariff": draft_entry,
 }

@@ -16,6 +16,7 @@ from typing import Any
 from actors.billing.params import Tariff
 from actors.channels.params import Channel
 from actors.loyalty.params import Quest
+from actors.rtm.campaign_params import Campaign
 from actors.rtm.params import Offer
 from scenarios.validation import look, problem_at, validate
 from scenarios.yaml12 import Node
@@ -43,6 +44,7 @@ KINDS = {
         Kind("offers", "offer", Offer),
         Kind("channels", "channel", Channel),
         Kind("quests", "quest", Quest),
+        Kind("campaigns", "campaign", Campaign),
     )
 }
 

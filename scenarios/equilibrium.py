@@ -68,6 +68,7 @@ def pilot_of(loaded: Any) -> Any:
             "population.pilot": {},
             "seed": name_id("pilot"),
             "timeline": [],
+            "catalog.campaigns": [],
             "population.represents": 1,
             "rtm.withhold": [],
             "contact_centre.enabled": False,

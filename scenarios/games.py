@@ -14,6 +14,7 @@ from actors.loyalty.actor import compile_tables as loyalty_tables
 from actors.quest_tables import QuestTables, compile_quests
 from actors.subscribers.players import PlayTables, compile_play
 from geo.geography import Geography
+from scenarios.campaigns import campaign_offers
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def compile_games(loaded: Any, geo: Geography, rules: Sequence[Any]) -> Games:
         geo,
         seed=model.seed,
         price_level=level,
-        offers=list(loaded.catalogue.offers.values()),
+        offers=[*loaded.catalogue.offers.values(), *campaign_offers(loaded.catalogue)],
         rules=rules,
         n_lines=lines,
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from actors.messages import REASONS
 from scenarios.estimates import Estimate, ratio, rounded, share
+from scenarios.kpis_campaigns import CampaignInfo, campaigns, is_campaign, real_time
 from scenarios.kpis_cases import CaseInfo, experiments, use_cases
 from scenarios.kpis_centre import contact_centre
 from scenarios.kpis_flags import red_flags
@@ -74,6 +75,7 @@ class Context:
     a_a: bool = False
     use_cases: Mapping[str, CaseInfo] = field(default_factory=dict)
     quests: Mapping[str, QuestInfo] = field(default_factory=dict)
+    campaigns: Mapping[str, CampaignInfo] = field(default_factory=dict)
     channel_scale: str = "sample"
 
     @property
@@ -105,7 +107,11 @@ def kpis(
     """
     t = _Counts(totals, labels)
     charging = _charging(t, context, stocks)
-    cases = use_cases(totals, labels, infos=context.use_cases, horizon_days=context.horizon_days)
+    every = use_cases(totals, labels, infos=context.use_cases, horizon_days=context.horizon_days)
+    cases = {name: case for name, case in every.items() if not is_campaign(name)}
+    told = campaigns(
+        totals, labels, infos=context.campaigns, cases=every, horizon_days=context.horizon_days
+    )
     trials = experiments(
         totals, labels, cases=cases, infos=context.use_cases, horizon_days=context.horizon_days,
         service_revenue_minor=charging["service_revenue_minor"],
@@ -121,6 +127,8 @@ def kpis(
         "funnel": _funnel(t, trials),
         "latency_ms": _latency(t),
         "use_cases": cases,
+        "campaigns": told,
+        "real_time": real_time(cases, told),
         "channels": _channels(t, context),
         "contact_centre": contact_centre(totals, labels),
         "quests": games,

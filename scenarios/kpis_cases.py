@@ -259,6 +259,7 @@ def experiments(
         "arms": {
             name: _arms(totals, i, infos.get(name, CaseInfo(group="")))
             for i, name in enumerate(labels["use_case"])
+            if name in cases
         },
         "incremental": _joint_conversion(totals),
         "local_margin_minor": local,

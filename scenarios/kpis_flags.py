@@ -21,6 +21,7 @@ BREACHES = {
     "quiet_breaches": "out as marketing in quiet hours",
     "owned_breaches": "out for what the line owned",
     "repeat_breaches": "past a limit on repeats",
+    "campaign_breaches": "against the rules of participation of a campaign",
 }
 """Counters of broken rules of contact, and how to say it."""
 INBOUND = "inbound"

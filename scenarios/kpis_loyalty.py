@@ -109,7 +109,7 @@ def loyalty(
     rewards = told("quest_reward_minor") + told("points_reward_minor") + told("reward_minor")
     return {
         "points": {
-            "earned": told("points"),
+            "earned": told("points") + told("campaign_points"),
             "redeemed": told("points_redeemed"),
             "expired": told("points_expired"),
             "cancelled": told("points_cancelled"),

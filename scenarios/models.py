@@ -87,6 +87,7 @@ class Definitions(Params):
     offers: dict[str, dict[str, Any]] = Field(default={}, description="offers by name")
     channels: dict[str, dict[str, Any]] = Field(default={}, description="channels by name")
     quests: dict[str, dict[str, Any]] = Field(default={}, description="quests by name")
+    campaigns: dict[str, dict[str, Any]] = Field(default={}, description="campaigns by name")
 
 
 class CatalogParams(Params):
@@ -96,6 +97,7 @@ class CatalogParams(Params):
     offers: tuple[str, ...] = Field(default=("*",), description="names, or * for all there are")
     channels: tuple[str, ...] = Field(default=("*",), description="names, or * for all there are")
     quests: tuple[str, ...] = Field(default=(), description="names, or * for all there are")
+    campaigns: tuple[str, ...] = Field(default=(), description="names, or * for all there are")
     initiatives: Literal["all_21", "launched_14"] | tuple[Code, ...] = Field(
         default="all_21",
         description="which of the 21 initiatives are live: all, the 14 that technical limits left, "

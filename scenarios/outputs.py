@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from actors import messages as m
+from actors.rtm.campaign_tables import case_names
 from actors.rtm.params import BUYING_KINDS
 from scenarios.api import shipped_geographies
+from scenarios.campaigns import campaign_offers
 from scenarios.kpis import HOUR_MS, PER_HOUR, PER_TICK, Context, kpis
+from scenarios.kpis_campaigns import CampaignInfo
 from scenarios.kpis_cases import CaseInfo
 from scenarios.kpis_loyalty import QuestInfo
 from scenarios.world import LINES_AT_ONCE, World
@@ -148,7 +151,25 @@ def case_infos(loaded: Any) -> dict[str, CaseInfo]:
             branch=offer.initiative.branch if offer.initiative else "",
             local_percent=offer.control.local_percent,
         )
-        for name, offer in loaded.catalogue.offers.items()
+        for name, offer in (
+            *loaded.catalogue.offers.items(),
+            *((o.offer, o) for o in campaign_offers(loaded.catalogue)),
+        )
+    }
+
+
+def campaign_infos(loaded: Any, world: World) -> dict[str, CampaignInfo]:
+    """Return what the KPIs need to know of each campaign."""
+    return {
+        name: CampaignInfo(
+            title=campaign.title,
+            cases={
+                group.group: cases
+                for group, cases in zip(campaign.groups, case_names(campaign), strict=True)
+            },
+            expected=world.audiences[name].lines,
+        )
+        for name, campaign in loaded.catalogue.campaigns.items()
     }
 
 
@@ -185,6 +206,7 @@ def run_context(
         a_a=not scenario.rtm.enabled or scenario.subscribers.answers.effects == 0,
         use_cases=case_infos(loaded),
         quests=quest_infos(loaded),
+        campaigns=campaign_infos(loaded, world),
     )
     stocks = {
         **ledger,

@@ -24,6 +24,8 @@ from scenarios.equilibrium import equilibrium
 from scenarios.folders import Run, finished, open_folder, run_name
 from scenarios.lines import line_table
 from scenarios.outputs import decode_map, notes_of, opening_tables, recorded_tables, run_context
+from scenarios.outputs_campaigns import write_campaigns
+from scenarios.participation import check_run
 from scenarios.placing import check_fits, make_runtime, timeline_entries
 from scenarios.recovery import Recovery
 from scenarios.replay.tape import start_tape
@@ -162,6 +164,7 @@ class _Job:
         self.saver: Saver | None = None
         self.recovery: Recovery | None = None
         self.missed = ""
+        self.asked = 0
 
     def run(self, folder: RunFolder, *, resume: bool) -> Run:
         """Run every phase into an open folder."""
@@ -326,6 +329,8 @@ class _Job:
         assert self.saver is not None
         kpis = run_context(world, self.loaded, recorder, runtime.ledger(), self.saver.opening)
         folder.write_json("kpis.json", kpis)
+        write_campaigns(recorder, folder, kpis["campaigns"])
+        self.asked = check_run(folder.path, world, self.loaded.catalogue.campaigns)
         self._phase_took("write", began)
         folder.write_json("manifest.json", self.manifest_now("complete", digest=digest))
         began = time.monotonic()
@@ -402,7 +407,7 @@ class _Job:
             return None
         self.manifest.phases.update(self.phases)
         before = self.saver.checks if self.saver else 0
-        checks = before + (self.loop.n_checks if self.loop else 0)
+        checks = before + (self.loop.n_checks if self.loop else 0) + self.asked
         return self.manifest.build(
             status,
             sim_seconds=self.done_ms / 1000,

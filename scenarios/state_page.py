@@ -71,7 +71,7 @@ def pools() -> list[tuple[str, str, int, float, str]]:
         (
             "Experiment", "rtm", rtm.EXPERIMENT.row_bytes(), EXPERIMENTS_AT_START / lines,
             "winners and withheld whose horizon runs; grows by doubling with them, at most a row "
-            "for each line",
+            "for each line, four with campaigns",
         ),
         *(
             (
@@ -79,8 +79,8 @@ def pools() -> list[tuple[str, str, int, float, str]]:
                 f"{schema.doc}; grows by doubling, at most {LOAD_PERCENT} % of the room is taken",
             )
             for schema in (
-                rtm.CONTACTS, rtm.TAKEN, rtm.TRIAL, rtm.HELD, rtm.ONCE, rtm.CALLERS, rtm.GAME,
-                rtm.POINTS,
+                rtm.CONTACTS, rtm.TAKEN, rtm.TRIAL, rtm.HELD, rtm.PARTICIPATION, rtm.ONCE,
+                rtm.CALLERS, rtm.GAME, rtm.POINTS,
             )
         ),
         (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from actors.subscribers.touch import compile_touch
 from geo.geography import Geography
 from geo.territory import LAYOUT_SEED, build_geography
 from scenarios import centre
+from scenarios.campaigns import Size, campaign_offers, rule_labels, with_campaigns
 from scenarios.games import compile_games
 from scenarios.global_roles import TwinGlobals
 from scenarios.learning import compile_learning, with_truth
@@ -90,6 +91,7 @@ class World:
     n_start : lines at the start
     weight : real lines for which one simulated line stands
     geo : the geography; not sent to other processes
+    audiences : expected size of the audience of each campaign
     """
 
     scenario: Any
@@ -111,6 +113,7 @@ class World:
     learner_tables: Any
     donors: Donors | None = None
     geo: Geography | None = None
+    audiences: dict[str, Size] = field(default_factory=dict)
 
     def build(self, partition: Partition) -> tuple[SubscriberActor, BillingActor, RtmActor]:
         """Build the roles of a partition in forward order, a pure function of its lines."""
@@ -185,7 +188,8 @@ def make_labels(
         "activity_kind": m.ACTIVITY_KINDS,
         "rating_group": m.RATING_GROUPS,
         "need": NEEDS,
-        "use_case": tuple(catalogue.offers),
+        "use_case": (*catalogue.offers, *(o.offer for o in campaign_offers(catalogue))),
+        "campaign": tuple(catalogue.campaigns),
         "channel": tuple(catalogue.channels),
         "centre": tuple(s.name for s in scenario.contact_centre.sites)
         if scenario.contact_centre.enabled
@@ -194,7 +198,10 @@ def make_labels(
         "call_result": m.CALL_RESULTS,
         "fence": tuple(geo.fence_name),
         "trigger": centre.rule_labels(
-            rules, scenario, list(catalogue.channels.values()), len(catalogue.offers)
+            (*rules, *rule_labels(catalogue)),
+            scenario,
+            list(catalogue.channels.values()),
+            len(catalogue.offers),
         ),
         "reason": m.REASONS,
         "result": m.RESULTS,
@@ -366,7 +373,7 @@ def build_world(
     scenario, catalogue = loaded.model, loaded.catalogue
     level = scenario.money.price_level
     tariffs = list(catalogue.tariffs.values())
-    offers = list(catalogue.offers.values())
+    offers = [*catalogue.offers.values(), *campaign_offers(catalogue)]
     channels = list(catalogue.channels.values())
     calendar = make_calendar(scenario, geo)
     n_start = scenario.population.subscribers
@@ -404,7 +411,7 @@ def build_world(
         start_quarter=calendar.start_quarter,
     )
     _check_roles()
-    return World(
+    world = World(
         scenario=scenario,
         n_lines=n_lines,
         n_start=n_start,
@@ -428,7 +435,6 @@ def build_world(
         rtm=RtmWorld(
             *(engine, games.engine, bindings.compiled(), labels, scenario.rtm.enabled),
             *(len(offers), ids, ways),
-            screen=centre.screen(scenario, engine, channels, offers),
             end_ms=round(scenario.clock.days * DAY_MS),
         ),
         population=_population_tables(scenario, catalogue, geo, sub_tables),
@@ -440,3 +446,4 @@ def build_world(
         donors=donors,
         geo=geo,
     )
+    return centre.with_screen(with_campaigns(world, catalogue), catalogue)

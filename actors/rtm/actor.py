@@ -18,6 +18,7 @@ from actors.quest_tables import QuestTables
 from actors.rtm.beliefs import Beliefs, open_trials
 from actors.rtm.breaches import count_breaches
 from actors.rtm.calls import Screen, forget_calls, hits_of_calls, note_calls
+from actors.rtm.campaigns import CampaignDesk
 from actors.rtm.capture import Feed, filled, put_late
 from actors.rtm.compiled import Named, rules_of, scan_for
 from actors.rtm.decide import decide
@@ -82,9 +83,9 @@ EXPERIMENTS_AT_START = 1024
 """Horizons for which a partition has room before it grows."""
 
 
-def experiment_capacity(n_lines: int) -> int:
-    """Return how many horizons a partition may have open: one per line, at least 1,024."""
-    return max(1024, n_lines)
+def experiment_capacity(n_lines: int, campaigns: bool) -> int:
+    """Return how many horizons may be open: one per line, four with campaigns; at least 1,024."""
+    return max(1024, n_lines * (4 if campaigns else 1))
 
 
 class RtmActor:
@@ -131,6 +132,7 @@ class RtmActor:
             (k, r) for k, r in enumerate(rules_of(world.rules)) if r.trigger.signal == CALL
         ]
         self.desk = LoyaltyDesk(world.quests, first, profile, state)
+        self.campaigns = CampaignDesk(world.tables.campaign, first, profile, world.case_ids)
         self._tally = new_tally(RTM_METRICS, world.labels)
         self._counters = RtmCounters(**self._tally)
         self._choose, self._look = Direct(decide), Direct(count_breaches)
@@ -181,14 +183,16 @@ class RtmActor:
             self.judge.follow(self.columns["plays"])
         self._bridge_gaps(tick)
         self._take_calls(inbox.rows.get("CallOutcome"))
+        if self.enabled:
+            self.campaigns.ask(self, tick, self._decide, self._counters)
         if tick.start_ms // DAY_MS != (tick.start_ms - (tick.end_ms - tick.start_ms)) // DAY_MS:
             self._forget_contacts(tick.start_ms)
 
     @property
     def view(self) -> Any:
         """Return what kernels of decisions see of the lines."""
-        tables = (self.contacts, self.taken, self.held, self.beliefs.trials)
-        return engine_view(self.columns, tables, self.first)
+        own = (self.contacts, self.taken, self.held, self.beliefs.trials)
+        return engine_view(self.columns, (*own, self.campaigns.joined), self.first)
 
     def _forget_contacts(self, now_ms: int) -> None:
         """Once a day, forget the contacts that no cap counts any more."""
@@ -196,6 +200,7 @@ class RtmActor:
         quarters = now_ms // 900_000 + t.start_quarter
         days = (quarters + t.region_shift_q[self.profile["region"]]) // 96
         forget_old(self.columns, self.contacts, t, self.first, days)
+        self.campaigns.forget(days)
 
     def _take_calls(self, rows: Rows | None) -> None:
         """Remember who called, and decide on what the calls have satisfied."""
@@ -246,6 +251,7 @@ class RtmActor:
         if self.judge is not None and len(self.judge.lines):
             self._real.append(self._triggered(filled(hits, n_hits), tick))
             self._truth.append(self.judge.see(self.scan, rows, ratings, events.rows()))
+        self.desk.thank(self.world.tables.campaign, seen, n_rows, self._counters)
         if n_deeds:
             claims, n_hits = self.desk.play(
                 deeds, n_deeds, hits, n_hits, tick.start_ms, self._counters
@@ -324,7 +330,7 @@ class RtmActor:
         """Return what only some lines have, by line and name."""
         desk = self.desk
         own = (self.contacts, self.taken, self.beliefs.trials, self.held, self.callers)
-        return *own, desk.games, desk.points
+        return *own, desk.games, desk.points, *self.campaigns.kept
 
     def nbytes(self) -> int:
         """Return the bytes of state, pools and sparse tables."""
@@ -378,7 +384,8 @@ class RtmActor:
             self._counters,
         )  # fmt: skip
 
-    def _decide(self, hits: Block | Columns, n_hits: int, tables: Any) -> None:
+    def _decide(self, hits: Block | Columns, n_hits: int, tables: Any) -> Columns:
+        """Decide on hits, and return the `Decision` of each."""
         self._make_room(n_hits)
         intents = Columns(m.INTENT, n_hits)
         log = Columns(m.DECISION, n_hits)
@@ -413,13 +420,14 @@ class RtmActor:
         self._look(self.profile.view, view, tables, intents.view, 0, n_intents, self._counters)
         self._keep("Intent", {name: a[:n_intents] for name, a in intents.arrays.items()})
         self._keep("Decision", log.arrays)
+        return log
 
     def _make_room(self, more: int) -> None:
         """Grow the pool of horizons in steps, up to its named limit."""
         need = self.n_pool + more
         if need <= self.pool.n:
             return
-        limit = experiment_capacity(self.columns.n) + more
+        limit = experiment_capacity(self.columns.n, self.campaigns.used) + more
         if need > limit:
             raise LimitError(f"open horizons of one partition exceed {limit}")
         grown = Columns(EXPERIMENT, min(max(2 * self.pool.n, need), max(limit, need)))

@@ -83,14 +83,27 @@ def way_of(p, s, t, i, sub, case, day):
 
 
 @kernel
-def choose(p, s, t, i, sub, rule, levers, ts_ms, day, quarter, foreseen, hit, reasons, c):
-    """Run the candidates of a rule through the funnel.
+def candidates(t, rule, value):
+    """Return where the candidates of a hit begin and end among `rule_cases`.
+
+    The rule of campaigns holds the use cases of all; the value of a hit says which is meant.
+    """
+    first = np.int64(t.rule_start[rule])
+    if rule == t.campaign.rule:
+        return first + value, first + value + 1
+    return first, np.int64(t.rule_start[rule + 1])
+
+
+@kernel
+def choose(p, s, t, i, sub, first, last, levers, ts_ms, day, quarter, foreseen, hit, reasons, c):
+    """Run the candidates of a hit through the funnel.
 
     Parameters
     ----------
+    first, last : where they begin and end among `rule_cases`
     levers : row of the levers that hold for this hit
     foreseen : row `hit` is what each use case would add in truth, minor: read by the oracle alone
-    reasons : (n_cases,) uint8 scratch, written for the rule's candidates
+    reasons : (n_cases,) uint8 scratch, written for the candidates
 
     Returns
     -------
@@ -102,7 +115,7 @@ def choose(p, s, t, i, sub, rule, levers, ts_ms, day, quarter, foreseen, hit, re
     n_candidates = 0
     n_eligible = 0
     n_allowed = 0
-    for k in range(t.rule_start[rule], t.rule_start[rule + 1]):
+    for k in range(first, last):
         case = np.int64(t.rule_cases[k])
         lever = t.levers_q[levers, case]
         if lever == SHUT:
@@ -136,10 +149,10 @@ def choose(p, s, t, i, sub, rule, levers, ts_ms, day, quarter, foreseen, hit, re
 
 
 @kernel
-def furthest(t, rule, reasons):
+def furthest(t, first, last, reasons):
     """Return the candidate that went furthest before it dropped out, or -1."""
     best = np.int64(-1)
-    for k in range(t.rule_start[rule], t.rule_start[rule + 1]):
+    for k in range(first, last):
         case = np.int64(t.rule_cases[k])
         if reasons[case] != NO_CANDIDATE and (best < 0 or reasons[case] > reasons[best]):
             best = case

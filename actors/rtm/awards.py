@@ -34,13 +34,12 @@ def account_of(b, sub):
 
 
 @kernel
-def earn(b, q, row, quest, day, c):
-    """Book the points of a completed game, at the factor of the tier; return them."""
-    points = q.points[quest] * q.tier_factor_q[b.tier[row]] // 1024
+def earn(b, q, row, basic, day, c):
+    """Book points at the factor of the tier; return them."""
+    points = basic * q.tier_factor_q[b.tier[row]] // 1024
     b.points[row] += points
     b.earned[row] += points
     b.until_day[row] = min(day + q.points_days, 32_000)
-    c.points[quest] += points
     for k in range(q.tier_points.shape[0]):
         if b.tier[row] == k and b.earned[row] >= q.tier_points[k]:
             b.tier[row] = k + 1
@@ -84,7 +83,8 @@ def award(b, s, q, i, d, k, credits, nc, c):
     prize = max(d.prize_minor[k], 0)
     ours = (money + prize) * q.ours_q[quest] // 1024
     row = account_of(b, sub)
-    points = earn(b, q, row, quest, ts_ms // 86_400_000, c)
+    points = earn(b, q, row, q.points[quest], ts_ms // 86_400_000, c)
+    c.points[quest] += points
     c.badges[quest] += q.badge[quest]
     s.margin_minor[i] += q.fee_minor[quest] - ours
     if money > 0:
@@ -135,6 +135,26 @@ def take_grants(g, b, s, q, lo, d, n, claims, credits, c):
         if all_done(q, quest, g.value[row]):
             nc = complete(g, s, q, lo, row, sub, d.ts_ms[k], quest, np.int64(0), claims, nc, c)
     return nc, ncr
+
+
+@kernel
+def thank(b, q, r, a, n, c):
+    """Book the points of accepted offers of campaigns.
+
+    Parameters
+    ----------
+    b : table of points, with room for the lines that have none yet; mutated
+    r : `CampaignTables`
+    a, n : `Activity` columns and their rows
+    """
+    for k in range(n):
+        if a.kind[k] != m.RESPONSE or a.code[k] != m.ACCEPT:
+            continue
+        case = np.int64(a.ref[k])
+        if r.case_points[case] > 0:
+            row = account_of(b, np.int64(a.sub[k]))
+            points = earn(b, q, row, r.case_points[case], a.ts_ms[k] // 86_400_000, c)
+            c.campaign_points[r.case_campaign[case]] += points
 
 
 @kernel

@@ -74,6 +74,23 @@ def _over(s, t, i, case, channel, day, extra):
 
 
 @kernel
+def _out_of_turn(s, t, sub, campaign, day):
+    """Return whether a line must not be asked by a campaign: from its memory, before this time."""
+    r = t.campaign
+    row = find(s.joined, key_of(sub, r.campaign_id[campaign]))
+    if row >= 0:
+        if s.joined.state[row] & 1 and not r.after_acceptance[campaign]:
+            return True
+        if r.again_days[campaign] == 0 or day < s.joined.day[row] + r.again_days[campaign]:
+            return True
+    for other in range(r.campaign_id.shape[0]):
+        for k in range(r.bar_start[other], r.bar_start[other + 1]):
+            if r.bar[k] == campaign and find(s.joined, key_of(sub, r.campaign_id[other])) >= 0:
+                return True
+    return False
+
+
+@kernel
 def count_breaches(p, s, t, intents, first, n, c):
     """Look at the intents of a slice once more and count those against the rules.
 
@@ -106,6 +123,9 @@ def count_breaches(p, s, t, intents, first, n, c):
             c.quiet_breaches[0] += 1
         if t.case_need[case] == 0 and t.case_owns[case] and s.owned_day[i] >= day:
             c.owned_breaches[0] += 1
+        campaign = t.campaign.case_campaign[case]
+        if campaign >= 0 and _out_of_turn(s, t, sub, campaign, day):
+            c.campaign_breaches[0] += 1
         most = t.contact.case_repeat[case, p.segment[i]]
         if most > 0:
             row = find(s.taken, key_of(sub, t.case_id[case]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from actors import messages as m
-from actors.rtm.arbitration import NO_CANDIDATE, choose, furthest, odds_q
+from actors.rtm.arbitration import NO_CANDIDATE, candidates, choose, furthest, odds_q
 from actors.rtm.experiments import held_out, open_experiment, switched_off
 from actors.rtm.history import remember_contact
 from actors.rtm.policy import pick_channel
@@ -85,9 +85,9 @@ def write_decision(
 
 
 @kernel
-def count_candidates(t, rule, reasons, on_screen, c):
+def count_candidates(t, first, last, reasons, on_screen, c):
     """Count what became of each candidate of a hit; those of an agent's screen also apart."""
-    for j in range(t.rule_start[rule], t.rule_start[rule + 1]):
+    for j in range(first, last):
         case = t.rule_cases[j]
         if reasons[case] != NO_CANDIDATE:
             c.decisions[case, reasons[case]] += 1
@@ -122,29 +122,18 @@ def decide(
         day = quarters // 96
         c.trigger_hits[rule] += 1
         late = latency(t, sub, t.rule_id[rule], ts_ms, c)
+        first, last = candidates(t, rule, hits.value[k])
         best, score, n_candidates, n_eligible, n_allowed = choose(
-            p,
-            s,
-            t,
-            i,
-            sub,
-            rule,
-            np.int64(hits.levers[k]),
-            ts_ms,
-            day,
-            quarters % 96,
-            foreseen,
-            k,
-            reasons,
-            c,
-        )
+            p, s, t, i, sub, first, last, np.int64(hits.levers[k]), ts_ms, day, quarters % 96,
+            foreseen, k, reasons, c,
+        )  # fmt: skip
         c.eligible_decisions[rule] += n_eligible > 0
         c.allowed_decisions[rule] += n_allowed > 0
         channel = 255
         case = best
         reason = m.INTENDED
         if best < 0:
-            case = furthest(t, rule, reasons)
+            case = furthest(t, first, last, reasons)
             reason = reasons[case]
         else:
             way = pick_channel(p, s, t, i, sub, best, day)
@@ -166,7 +155,7 @@ def decide(
                 # A withheld winner uses up its slot as a treated one does, so that the two
                 # arms meet the same rules afterwards.
                 remember_contact(s, t, i, best, way, day, reason != m.INTENDED)
-        count_candidates(t, rule, reasons, hits.levers[k] > 0, c)
+        count_candidates(t, first, last, reasons, hits.levers[k] > 0, c)
         c.outcomes[rule, reason] += 1
         counts = (n_candidates, n_eligible, n_allowed)
         write_decision(

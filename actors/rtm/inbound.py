@@ -56,7 +56,7 @@ def inbound_tables(tables: Any, n_cases: int, *, channel: int | None = None) -> 
         # channel of its own that reaches everybody and costs no message.
         quiet_from_q=0,
         quiet_to_q=0,
-        case_channels=np.full((max(n_cases, 1), 1), spoken, np.int64),
+        case_channels=np.full((len(tables.case_channels), 1), spoken, np.int64),
     )
     if channel is None:
         found = found._replace(
@@ -84,7 +84,7 @@ def levers_of_calls(
     Parameters
     ----------
     tables : `RtmTables` of the run
-    given : (n_cases,) bool, use cases that give something away
+    given : (n_offers,) bool, offers that give something away; what follows them is shut
     factors : reason -> category of need -> factor on the priority; 1 where not named
     doubt : (n_needs,) factors on offers for needs without a sign
     """
@@ -94,7 +94,8 @@ def levers_of_calls(
         named = factors.get(reason, {})
         factor = np.array([named.get(need, 1.0) for need in NEEDS])[tables.case_need]
         fits = np.array([named.get(need, 0.0) > 0 for need in NEEDS])
-        is_open = ~given | fits[tables.case_need]
+        is_open = np.zeros(len(plain), np.bool_)
+        is_open[: len(given)] = ~given | fits[tables.case_need[: len(given)]]
         mine = np.rint(plain * factor)
         for bits in SHOWN.tolist():
             known = fits | np.array([bits >> k & 1 for k in range(len(NEEDS))], np.bool_)

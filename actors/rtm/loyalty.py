@@ -12,7 +12,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.quest_tables import NEVER_MS, QuestTables, opening_in
-from actors.rtm.awards import expire_points, points_open, take_grants
+from actors.rtm.awards import expire_points, points_open, take_grants, thank
 from actors.rtm.quests import join, lapse, needed, play, quests_open
 from actors.rtm.state import GAME, POINTS
 from sim.core.actor import Inbox, Rows
@@ -86,6 +86,19 @@ class LoyaltyDesk:
         asked = _first(claims, made)
         np.maximum(asked["ts_ms"], start_ms, out=asked["ts_ms"])
         return asked, filled
+
+    def thank(self, campaigns: Any, seen: Columns | Block, n: int, counters: Any) -> None:
+        """Give the points of what was accepted of campaigns in a slice.
+
+        Parameters
+        ----------
+        campaigns : `CampaignTables`
+        seen, n : `Activity` columns and their rows
+        """
+        if (campaigns.case_points > 0).any():
+            told = seen.view.kind[:n] == m.RESPONSE
+            self.points.reserve(int((told & (seen.view.code[:n] == m.ACCEPT)).sum()))
+            thank(self.points.view, self.quests, campaigns, seen.view, n, counters)
 
     def finish(self, tick: Tick, counters: Any) -> None:
         """Let games lapse whose window ends in this tick, after what was done in it."""

@@ -10,7 +10,7 @@ import numpy as np
 from actors import messages as m
 from actors.rtm.beliefs import mark_taken
 from actors.rtm.history import mark_answered
-from actors.rtm.state import CONSENT
+from actors.rtm.state import CONSENT, JOINED_ACCEPTED
 from sim.core.kernel import kernel
 from sim.core.sparse import find, key_of, put
 
@@ -40,6 +40,14 @@ def count_taken(t, s, sub, case, day):
 
 
 @kernel
+def note_acceptance(t, s, sub, campaign):
+    """Remember that a line has accepted what a campaign offered."""
+    row = find(s.joined, key_of(sub, t.campaign.campaign_id[campaign]))
+    if row >= 0:
+        s.joined.state[row] |= np.uint8(JOINED_ACCEPTED)
+
+
+@kernel
 def take_answer(t, s, i, sub, ts_ms, day, code, case, credits, nc):
     """Close the loop on an answer: give what was accepted, respect what was refused."""
     if code == m.CLICK or code == m.ACCEPT:
@@ -48,6 +56,8 @@ def take_answer(t, s, i, sub, ts_ms, day, code, case, credits, nc):
         mark_taken(t, s, sub, case)
     if code == m.ACCEPT and t.contact.case_limits[case]:
         count_taken(t, s, sub, case, day)
+    if code == m.ACCEPT and t.campaign.case_campaign[case] >= 0:
+        note_acceptance(t, s, sub, t.campaign.case_campaign[case])
     if code == m.OPT_OUT:
         s.flags[i] &= ~np.uint8(CONSENT)
     elif code == m.ACCEPT:

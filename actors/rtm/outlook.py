@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from actors.rtm.arbitration import candidates
 from actors.rtm.audience import eligible
 from actors.rtm.decide import NOT_FORESEEN, stages
 from actors.rtm.policy import pick_channel
@@ -36,7 +37,8 @@ def outlook(p, s, t, lo, hits, n, ways, sent_ms):
         quarters = hits.ts_ms[k] // 900_000 + t.region_shift_q[p.region[i]] + t.start_quarter
         capture, profile, decide = stages(t, sub, t.rule_id[rule], hits.ts_ms[k])
         sent_ms[k] = hits.ts_ms[k] + capture + profile + decide
-        for j in range(t.rule_start[rule], t.rule_start[rule + 1]):
+        begin, end = candidates(t, rule, hits.value[k])
+        for j in range(begin, end):
             case = np.int64(t.rule_cases[j])
             if eligible(p, s, t, i, case, quarters // 96):
                 ways[k, case] = pick_channel(p, s, t, i, sub, case, quarters // 96)

@@ -15,7 +15,18 @@ from actors import messages as m
 from actors.metrics import RTM_METRICS
 from actors.profile import PROFILE
 from actors.rtm.capture import CaptureTables
-from actors.rtm.state import CONTACTS, DEED, HELD, HIT, SEEN, STATE, TAKEN, TRIAL, engine_view
+from actors.rtm.state import (
+    CONTACTS,
+    DEED,
+    HELD,
+    HIT,
+    PARTICIPATION,
+    SEEN,
+    STATE,
+    TAKEN,
+    TRIAL,
+    engine_view,
+)
 from sim.core import rng
 from sim.core.actor import Rows
 from sim.core.columns import Block, Columns, take_rows
@@ -126,7 +137,8 @@ class Judge:
         for mine, theirs in ((self.profile, profile), (self.state, state)):
             for name, array in theirs.arrays.items():
                 mine[name][:] = array[lines]
-        self._empty = tuple(Sparse(schema) for schema in (CONTACTS, TAKEN, HELD, TRIAL))
+        empty = (CONTACTS, TAKEN, HELD, TRIAL, PARTICIPATION)
+        self._empty = tuple(Sparse(schema) for schema in empty)
         self.open: dict[str, Rows] = {"truth": _none(), "real": _none()}
 
     def follow(self, plays: np.ndarray) -> None:

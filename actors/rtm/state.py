@@ -28,6 +28,8 @@ CONSENT, APP, BLACK, CONTROL, ALIVE, DWELT, LANDED, ROAMED = 1, 2, 4, 8, 16, 32,
 came home from abroad today; `ROAMED`: it was charged in the stay abroad that is going on."""
 NO_CELL, UNKNOWN_CELL = -1, -2
 """What `cell` holds of a line that was last seen abroad, and of one that was never seen."""
+JOINED_ACCEPTED, JOINED_WITHHELD = 1, 2
+"""Bits of the state of a participation."""
 SLOW_SHIFT, TROUBLE_MAX = 4, 15
 """`failures` holds two counts of four bits: refused uses below, slow data above."""
 
@@ -113,6 +115,17 @@ HELD = sparse_schema(
     doc="rules with hysteresis that a line has satisfied, by (line, rule)",
 )
 
+PARTICIPATION = sparse_schema(
+    "Participation",
+    (
+        Field("day", "i2", "days", "local day of the latest participation"),
+        Field("times", "u1", "1", "times that the line took part, 255 at most"),
+        Field("case", "u2", "1", "use case of the latest one", named=True),
+        Field("state", "u1", "bits", "accepted; withheld by the local holdout"),
+    ),
+    doc="lines that took part in a campaign, by (line, campaign)",
+)
+
 WAITING = Schema(
     "Waiting",
     (
@@ -144,7 +157,7 @@ SEEN = Schema(
 )
 
 EngineView = namedtuple(
-    "EngineView", (*STATE.names, "contacts", "taken", "held", "trials", "first")
+    "EngineView", (*STATE.names, "contacts", "taken", "held", "trials", "joined", "first")
 )  # type: ignore[misc]  # names are data
 """What kernels of decisions see of lines: the columns, sparse tables, and the first line."""
 
@@ -154,7 +167,7 @@ def engine_view(columns: Columns, tables: Sequence[Sparse], first: int) -> Any:
 
     Parameters
     ----------
-    tables : `CONTACTS`, `TAKEN`, `HELD` and `TRIAL`
+    tables : `CONTACTS`, `TAKEN`, `HELD`, `TRIAL` and `PARTICIPATION`
     """
     return EngineView(*columns.view, *(table.view for table in tables), first)
 

@@ -16,6 +16,7 @@ from actors import messages as m
 from actors.billing.params import BillingParams, Tariff
 from actors.channels.params import Channel
 from actors.rtm.beliefs import BeliefTables
+from actors.rtm.campaign_tables import CampaignTables, no_campaigns
 from actors.rtm.capture import CaptureTables, compile_capture
 from actors.rtm.dispatch import Rule, options_table
 from actors.rtm.hysteresis import KEY, Hysteresis, HysteresisTables, compile_hysteresis
@@ -293,6 +294,7 @@ def compile_tables(
             vat=billing.vat,
             price_level=price_level,
         ),
+        "campaign": no_campaigns(len(offers)),
         "quiet_from_q": round(params.quiet.from_h * 4),
         "quiet_to_q": round(params.quiet.to_h * 4),
         "context_q": np.array(hours, np.int64),
@@ -322,6 +324,7 @@ class RtmTables(NamedTuple):
     region_shift_q: np.ndarray
     start_quarter: int
     contact: PolicyTables
+    campaign: CampaignTables
     quiet_from_q: int
     quiet_to_q: int
     context_q: np.ndarray

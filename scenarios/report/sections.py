@@ -11,7 +11,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from scenarios.report import data, figures, figures_learning, figures_places
+from scenarios.report import (
+    data,
+    figures,
+    figures_learning,
+    figures_places,
+    sections_campaigns,
+)
 from scenarios.report.sections_centre import advice_rows, centre_rows, reason_rows
 from scenarios.report.words import (
     MINOR,
@@ -56,7 +62,8 @@ class Section:
 def sections(run: Run, only: Collection[str] | None = None) -> list[Section]:
     """Return the sections of the report, or `only` those of these names, in reading order."""
     makers: dict[str, Callable[[Run], Section]] = {
-        "day": _day, "map": _map, "funnel": _funnel, "use-cases": _cases, "money": _money,
+        "day": _day, "map": _map, "funnel": _funnel, "use-cases": _cases,
+        **({"campaigns": _campaigns} if _part(run, "campaigns") else {}), "money": _money,
         "channels": _channels, "latency": _latency, "geofences": _geofences, "triggers": _triggers,
         "quests": _quests, "contact-centre": _centre, "busy-hour": _busy_hour,
     }  # fmt: skip
@@ -160,6 +167,15 @@ def _cases(run: Run) -> Section:
             *figures_learning.parts(cases),
             ("All use cases, best first", Table(head, rows, note, text_columns=2)),
         ],
+    )  # fmt: skip
+
+
+def _campaigns(run: Run) -> Section:
+    rows, says = sections_campaigns.campaign_rows(run)
+    table = Table(sections_campaigns.HEAD, rows, sections_campaigns.NOTE)
+    return Section(
+        "campaigns", "What did campaigns reach, and were they worth it?", (STRATEGIST,), says,
+        [("Campaigns, most contacts first", table)],
     )  # fmt: skip
 
 

@@ -215,9 +215,13 @@ class Engine:
         flags = int(s.flags[row])
         contacts: list[dict[str, Any]] = []
         case, _, then = contact_at(s, row, 0)
-        while case < len(serving.offers):
-            contacts.append({"offer": serving.offers[case][0], "days_ago": (day - then) & 255})
-            case, _, then = contact_at(s, row, len(contacts))
+        n = 0
+        while case != NO_CASE:
+            # A contact of a campaign is of no offer that can be asked for.
+            if case < len(serving.offers):
+                contacts.append({"offer": serving.offers[case][0], "days_ago": (day - then) & 255})
+            n += 1
+            case, _, then = contact_at(s, row, n)
         return {
             "region": serving.regions[int(p.region[row])],
             "segment": SEGMENTS[int(p.segment[row])],

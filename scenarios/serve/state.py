@@ -23,7 +23,18 @@ from actors.profile import PROFILE
 from actors.rtm.actor import RtmCounters
 from actors.rtm.beliefs import renewed
 from actors.rtm.inbound import RULE, inbound_tables
-from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTACTS, CONTROL, HELD, STATE, TAKEN, TRIAL
+from actors.rtm.state import (
+    ALIVE,
+    BLACK,
+    CONSENT,
+    CONTACTS,
+    CONTROL,
+    HELD,
+    PARTICIPATION,
+    STATE,
+    TAKEN,
+    TRIAL,
+)
 from scenarios.equilibrium import equilibrium
 from scenarios.saving import identity_of
 from scenarios.world import LINES_AT_ONCE, World, build_world, load_geography
@@ -36,7 +47,7 @@ from sim.core.sparse import Sparse
 from sim.runtime import checkpoint
 
 LOG = logging.getLogger(__name__)
-_NO_RULES, _NO_TRIALS = Sparse(HELD), Sparse(TRIAL)
+_NO_RULES, _NO_TRIALS, _NO_CAMPAIGNS = Sparse(HELD), Sparse(TRIAL), Sparse(PARTICIPATION)
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ class Serving:
 
     def tables_of_lines(self) -> tuple[Sparse, ...]:
         """Return the sparse tables in the order of an `EngineView`; an answer satisfies no rule."""
-        return self.contacts, self.taken, _NO_RULES, _NO_TRIALS
+        return self.contacts, self.taken, _NO_RULES, _NO_TRIALS, _NO_CAMPAIGNS
 
     @property
     def nobody(self) -> int:
@@ -142,7 +153,7 @@ def build_serving(
     # What was learned until then holds from then on: a server hears of no answer.
     tables = world.rtm.tables
     tables = tables._replace(belief=renewed(tables.belief, learner.beliefs()))
-    inbound, rule = inbound_tables(tables, world.rtm.n_cases)
+    inbound, rule = inbound_tables(tables, len(loaded.catalogue.offers))
     # What `decide` counts by rule and by channel has one more row than in a run.
     labels = {
         **world.labels,

@@ -195,6 +195,7 @@ PLANTS: dict[str, Plant] = {
     "no marketing in quiet hours": counts(quiet_breaches=1),
     "no message for what is owned": counts(owned_breaches=1),
     "no message past a limit on repeats": counts(repeat_breaches=1),
+    "no message against rules of participation": counts(campaign_breaches=1),
 }
 
 
@@ -210,6 +211,7 @@ def test_all_books_balance_on_an_eventful_day() -> None:
         "no message to a control line", "no message past a cap", "no marketing in quiet hours",
         "no message against consent or a list", "no message for what is owned",
         "no message past a limit on repeats",
+        "no message against rules of participation",
         "no reward past a budget or stock",
     }  # fmt: skip
     assert {c.name for c in CHECKS} - moved == never

@@ -170,7 +170,12 @@ class Bench:
     def view(self) -> Any:
         """Return what the kernels see."""
         return rtm.engine_view(
-            self.state, (self.contacts, self.taken, Sparse(rtm.HELD), Sparse(rtm.TRIAL)), FIRST
+            self.state,
+            (
+                *(self.contacts, self.taken, Sparse(rtm.HELD), Sparse(rtm.TRIAL)),
+                Sparse(rtm.PARTICIPATION),
+            ),
+            FIRST,
         )
 
     def ask(self, i: int, case: int, day: int, quarter: int) -> tuple[str, int]:

@@ -210,7 +210,8 @@ def test_wrong_input_is_exit_2_and_says_what_would_be_right(
 
 
 @pytest.mark.parametrize(
-    "kind", ["scenarios", "tariffs", "offers", "channels", "quests", "triggers", "geofences",
+    "kind", ["scenarios", "tariffs", "offers", "channels", "quests", "campaigns", "triggers",
+             "geofences",
              "backlog", "attributes", "runs", "metrics", "messages"],
 )  # fmt: skip
 def test_every_kind_is_listed_as_a_table_and_as_json(kind: str, runner: FakeRunner, capsys):

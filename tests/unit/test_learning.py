@@ -25,7 +25,7 @@ from actors.learner.params import Learning
 from actors.metrics import RTM_METRICS
 from actors.profile import PROFILE
 from actors.rtm import beliefs
-from actors.rtm.state import STATE, TRIAL, engine_view
+from actors.rtm.state import PARTICIPATION, STATE, TRIAL, engine_view
 from scenarios import load
 from sim.core.actor import Rows
 from sim.core.columns import Columns
@@ -212,7 +212,8 @@ def test_a_trial_is_settled_once_its_window_is_over() -> None:
     profile["segment"][:] = (0, 1, 2, 1)
     own = beliefs.Beliefs(belief, {})
     assert own.reserve(8)
-    s = engine_view(state, (Sparse(TRIAL), Sparse(TRIAL), Sparse(TRIAL), own.trials), FIRST)
+    none = (Sparse(TRIAL) for _ in range(3))
+    s = engine_view(state, (*none, own.trials, Sparse(PARTICIPATION)), FIRST)
     tally = new_tally(RTM_METRICS, {**dict.fromkeys(_dims(), ("x",)), "use_case": ("a", "b")})
     c = namedtuple("Counters", tally)(**tally)
     sent = [

@@ -9,7 +9,8 @@ from scenarios import load
 from scenarios.cli import run_cli
 
 PAGES = (
-    "add-an-offer", "add-a-channel", "add-a-quest", "add-a-tariff", "add-a-scenario",
+    "add-an-offer", "add-a-channel", "add-a-quest", "add-a-campaign", "add-a-tariff",
+    "add-a-scenario",
     "place-roles-apart",
 )  # fmt: skip
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)

@@ -44,8 +44,10 @@ def passes(*tests: Path, cwd: Path) -> None:
 
 
 def test_every_kind_of_the_contract_can_be_begun() -> None:
-    """Trigger, offer, channel, geofence, quest, scenario, tariff."""
-    wanted = {"trigger", "offer", "channel", "geofence", "quest", "scenario", "tariff"}
+    """Trigger, offer, channel, geofence, quest, scenario, tariff, campaign."""
+    wanted = {
+        "trigger", "offer", "channel", "geofence", "quest", "scenario", "tariff", "campaign",
+    }  # fmt: skip
     assert set(DRAFTERS) == wanted and set(ENTRY_KINDS) < wanted
 
 
