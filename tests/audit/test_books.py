@@ -80,6 +80,15 @@ def game_nobody_joined(runtime: Any, outcome: Any) -> None:
     desk.games.columns["quest"][row] = 0
 
 
+def trial_nobody_opened(runtime: Any, outcome: Any) -> None:
+    """Wait for the answer to a message that was never sent."""
+    engine = roles(runtime)[RTM]
+    trials = engine.beliefs.trials
+    trials.reserve(1)
+    row = put(trials.view, key_of(engine.first, engine.world.tables.case_id[0]))
+    trials.columns["due_s"][row] = LATER_MS // 1000
+
+
 def points_nobody_earned(runtime: Any, outcome: Any) -> None:
     """Give a line loyalty points out of nothing."""
     desk = roles(runtime)[RTM].desk
@@ -186,6 +195,8 @@ PLANTS: dict[str, Plant] = {
     "grants on their way": grant_in_flight,
     "loyalty points": points_nobody_earned,
     "no reward past a budget or stock": counts(limit_breaches=1),
+    "trials": trial_nobody_opened,
+    "trials settled = lessons heard": counts(lessons_heard=1),
     "calls made = calls handed over": counts(calls_made=1),
     "calls waiting": call_in_queue,
     "calls being answered": call_in_service,
