@@ -11,7 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from scenarios.report.figures import BLUE, INK, ORANGE, interval_bars, style
-from scenarios.report.words import NONE, count, percent
+from scenarios.report.words import NONE, percent
 
 NOTE = (
     "Chance that a delivered message is accepted: believed at delivery, observed in time by the "
@@ -59,4 +59,4 @@ def acceptance(rows: list[tuple[str, Mapping[str, Any]]]) -> go.Figure:
 def anyway(case: Mapping[str, Any]) -> str:
     """Return how many of those who accept would have bought without the message."""
     found = case.get("anyway") or {"n": 0, "of": 0}
-    return f"{percent(found['n'] / found['of'])} of {count(found['of'])}" if found["of"] else NONE
+    return percent(found["n"] / found["of"]) if found["of"] else NONE

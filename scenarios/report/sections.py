@@ -146,18 +146,19 @@ def _cases(run: Run) -> Section:
         )
     rows = [
         (f"{name}\n{c['title']}" if c.get("title") else name, label(c["group"]), count(c["won"]),
-         count(c["accepted"]), f"{_interval(c['uplift'])}\n{_verdict(c)}",
+         f"{count(c['accepted'])}\n{figures_learning.anyway(c)}",
+         f"{_interval(c['uplift'])}\n{_verdict(c)}",
          signed(_major(c["true_uplift"])), _points(c["conversion"]),
-         figures_learning.anyway(c), short(_major(c["margin_minor"])), signed(c["wow"], 2))
+         short(_major(c["margin_minor"])), signed(c["wow"], 2))
         for name, c in sorted(cases.items(), key=lambda i: -(i[1]["uplift"]["value"] or -1e18))
     ]  # fmt: skip
     head = (
-        "use case", "group", "winners", "accepted", f"uplift per 1,000, {currency}", "in truth",
-        "treated buy / withheld buy", "of the accepted, anyway", f"booked margin, {currency}",
-        "wow",
+        "use case", "group", "winners", "accepted\nanyway", f"uplift per 1,000, {currency}",
+        "in truth", "treated buy / withheld buy", f"booked margin, {currency}", "wow",
     )  # fmt: skip
     note = "Booked margin: revenue of accepted offers without VAT less contacts and rewards; it "
-    note += "counts buyers that would have bought anyway, whom the twin alone can know. Wow: "
+    note += "counts buyers that would have bought anyway. Anyway: the share of all yes whose sayer "
+    note += "would have bought without the message, which the twin alone can know. Wow: "
     note += "satisfaction per 1,000 eligible."
     return Section(
         "use-cases", "Which use cases are worth it, and how sure is that?", (STRATEGIST,), says,

@@ -42,7 +42,7 @@ def recorded_rows() -> list[dict[str, Any]]:
     rows = []
     for k in range(N_ROWS):
         second = rng.randrange(11 * 3600)
-        kind = rng.choice(("voice", "sms", "data", "data", "topup", "location"))
+        kind = rng.choice(("voice", "sms", "data", "data", "topup"))
         clock = f"{second // 3600:02d}:{second % 3600 // 60:02d}:{second % 60:02d}"
         rows.append(
             {
