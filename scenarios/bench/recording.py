@@ -16,7 +16,7 @@ import numpy as np
 from sim.core import rng
 
 ROWS_PER_SUBSCRIBER = 50
-KINDS = ("voice", "sms", "data", "data", "data", "location", "location", "topup")
+KINDS = ("voice", "voice", "sms", "sms", "data", "data", "data", "topup")
 HEAD = (
     "event_id,source,record_seq,event_type,event_time,subscriber_id,direction,counterpart_id,"
     "cell_key,duration_s,bytes_up,bytes_down,amount\n"
