@@ -10,7 +10,6 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from actors.messages import CALL_REASONS
 from scenarios.report.words import MINOR, count, label, milliseconds
 
 Row = Mapping[str, Any]
@@ -39,6 +38,14 @@ def _signals() -> dict[str, str]:
     return {name: SIGNALS[entry.signal] for name, entry in registry().items()}
 
 
+def _about(reason: int) -> str:
+    """Return what a call was about."""
+    from actors.messages import CALL_REASONS  # pages that tell no decision do without the roles
+
+    named = 0 <= reason < len(CALL_REASONS)
+    return f"a call about {CALL_REASONS[reason].replace('_', ' ') if named else 'something else'}"
+
+
 def saw(row: Row, currency: str) -> str:
     """Return what the rule of a decision saw, with its unit.
 
@@ -53,8 +60,8 @@ def saw(row: Row, currency: str) -> str:
         return f"the rule saw {money(value, currency)} missing for the fee"
     if name == "contract_end":
         return f"the rule saw {value} days left of the contract"
-    if signal == "call" and 0 <= value < len(CALL_REASONS):
-        return f"a call about {CALL_REASONS[value].replace('_', ' ')}"
+    if signal == "call":
+        return _about(value)
     if signal == "dwell":
         return f"the rule saw a stay in place {value} of the geography, counted from 0"
     if signal == "quest":
