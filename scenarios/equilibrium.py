@@ -41,7 +41,7 @@ FORGET = 200_000_000
 
 _PEOPLE = (
     "need_kind", "need_born_s", "silent_s", "recharge_s", "travel_s", "fatigue_q", "fatigue_h",
-    "trust_q", "satisfaction_q",
+    "trust_q", "satisfaction_q", "life", "trip_slot",
 )  # fmt: skip
 _MONEY = (
     "balance_minor", "bonus_minor", "bonus_day", "data_left_kb", "pack_left_kb", "pack_s",

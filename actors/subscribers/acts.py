@@ -10,6 +10,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.subscribers.diary import earliest_due
+from actors.subscribers.means import learn_deal, spend, waits
 from actors.subscribers.place import (
     AT_AIRPORT_S,
     INBOUND_S,
@@ -108,7 +109,7 @@ def act_recharge(s, p, t, seed, i, sub, at_s, x, nx, c):
 
 
 @kernel
-def act_organic(s, t, seed, i, sub, start_s, end_s, x, nx, c):
+def act_organic(s, p, t, seed, i, sub, start_s, end_s, x, nx, c):
     """Buy what people buy without any contact in this tick; return the next free extra."""
     for k in range(N_NEED_SLOTS):
         kind = s.need_kind[i, k]
@@ -116,10 +117,13 @@ def act_organic(s, t, seed, i, sub, start_s, end_s, x, nx, c):
             continue
         at = organic_s(t, seed, sub, kind, s.need_born_s[i, k])
         if start_s <= at < end_s:
+            if waits(s, t, seed, i, sub, kind, s.need_born_s[i, k]):
+                continue
             s.need_kind[i, k] = FREE
             s.need_born_s[i, k] = LONG_AGO_S
             c.organic_purchases[kind] += 1
             if t.organic_sold[kind]:
+                spend(s, p, t, seed, i, sub, np.int64(t.organic_price_minor[kind]), at)
                 nx = put(
                     x,
                     nx,
@@ -190,7 +194,7 @@ def act_planned(s, p, t, seed, i, sub, start_s, end_s, x, nx, c):
             nx = act_recharge(
                 s, p, t, seed, i, sub, max(np.int64(s.recharge_s[i]), start_s), x, nx, c
             )
-        nx = act_organic(s, t, seed, i, sub, start_s, end_s, x, nx, c)
+        nx = act_organic(s, p, t, seed, i, sub, start_s, end_s, x, nx, c)
         if s.travel_s[i] != NEVER_S:
             nx = act_journey(s, t, seed, i, sub, start_s, end_s, x, nx, c)
     s.due_s[i] = earliest_due(s, t, seed, i, sub, end_s)
@@ -198,7 +202,7 @@ def act_planned(s, p, t, seed, i, sub, start_s, end_s, x, nx, c):
 
 
 @kernel
-def act_answer(s, i, due, d, x, nx, sub, t, c):
+def act_answer(s, p, seed, i, due, d, x, nx, sub, t, c):
     """Give one due answer, if what it answers is still wanted; return the next free extra."""
     case = due.use_case[d]
     action = due.action[d]
@@ -221,7 +225,10 @@ def act_answer(s, i, due, d, x, nx, sub, t, c):
         meet_need(s, i, kind)
     c.accepted[case] += 1
     nx = put(x, nx, sub, ts_ms, m.RESPONSE, m.ACCEPT, case, 0, -1)
+    if t.case_deal[case] and t.case_price_minor[case] > 0:
+        learn_deal(s, t, seed, i, sub, ts_ms // 1000)
     if t.case_buys[case]:
+        spend(s, p, t, seed, i, sub, np.int64(t.case_price_minor[case]), ts_ms // 1000)
         nx = put(x, nx, sub, ts_ms, m.PURCHASE, m.OFFERED, case, t.case_price_minor[case], -1)
     elif t.case_topup_minor[case] > 0:
         nx = put(x, nx, sub, ts_ms, m.RECHARGE, 0, 0, t.case_topup_minor[case], -1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from actors import messages as m
+from actors.subscribers.means import price_loss_q, waits
 from actors.subscribers.place import true_spot
 from actors.subscribers.state import LIFE_HERE, LIFE_MASK, LONG_AGO_S, NEVER_S
 from actors.subscribers.truth import promised, tell_truth
@@ -20,7 +21,6 @@ from sim.core.rng import draw, draw_cause, stream
 S_SEEN = stream("a message is seen")
 S_ANSWER = stream("answer to a message")
 S_TASTE = stream("lasting taste")
-S_PERSON = stream("lasting traits")
 FATIGUE_MAX = 60_000
 
 
@@ -39,12 +39,6 @@ def taste_q(t, seed, sub, kind):
 
 
 @kernel
-def month_spending(p, t, i, activity):
-    """Return what a line spends in 30 days, minor units: its fee and typical use beyond it."""
-    return max(np.int64(t.month_minor[p.tariff[i], activity]), 1000)
-
-
-@kernel
 def utility_q(s, p, t, seed, i, sub, case, need_q, fatigue_q, noise):
     """Return the utility of accepting, 1/1024 logit units.
 
@@ -55,13 +49,10 @@ def utility_q(s, p, t, seed, i, sub, case, need_q, fatigue_q, noise):
     noise : uint32, turned into logistic noise
     """
     kind = t.case_need[case]
-    _, sens, _, _ = draw(seed, S_PERSON, sub, 0, 0)
-    spending = month_spending(p, t, i, s.activity[i])
-    price = np.int64(t.case_price_minor[case]) * 1024 // spending
     u = np.int64(t.case_b0_q[case])
     u += np.int64(t.need_w_q) * need_q // 1024 * np.int64(t.case_match_q[case]) // 1024
     u += np.int64(t.taste_w_q) * taste_q(t, seed, sub, kind) // 1024
-    u -= np.int64(t.price_w_q) * price // 1024 * np.int64(quantile(t.sensitivity_q, sens)) // 1024
+    u -= price_loss_q(s, p, t, seed, i, sub, case)
     u -= np.int64(t.fatigue_w_q) * fatigue_q // 1024
     u += np.int64(t.trust_w_q) * np.int64(s.trust_q[i]) // 127
     return u + np.int64(quantile(t.logit_q, noise))
@@ -147,7 +138,8 @@ def both_worlds(
         born = np.int64(s.need_born_s[i, slot])
         need_now = decay_q(t, now_s - born, t.need_tau_s[kind])
         at = organic_s(t, seed, sub, kind, born)
-        if at != NEVER_S and at * 1000 >= floor_ms:
+        alone = at != NEVER_S and not waits(s, t, seed, i, sub, kind, born)
+        if alone and at * 1000 >= floor_ms:
             t0_ms = at * 1000
         # Without this message an earlier one, whose answer is still to come, may serve the need.
         k = promised(t, ex, n_old, n_ex, sub, kind, born)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from actors.subscribers.means import fade_habits
 from actors.subscribers.place import (
     N_MOMENTS,
     NO_SLOT,
@@ -22,6 +23,7 @@ from actors.subscribers.state import (
     LIFE_MASK,
     LIFE_RESERVED,
     NEVER_S,
+    TRIP_BITS,
 )
 from actors.subscribers.wants import BY_RETURN, bear_need, next_organic, wake
 from sim.core.kernel import kernel
@@ -54,9 +56,10 @@ def plan_trip(s, t, i, weekend, u_go, u_when, u_where):
     s.trip_to[i] = min(start + length, 95)
     mall = t.mall_weekend if weekend else t.mall_weekday
     if u_where < mall and t.hex_mall[s.home[i], 0] >= 0:
-        s.trip_slot[i] = 16 + (u_where & np.uint32(3))
+        slot = 16 + (u_where & np.uint32(3))
     else:
-        s.trip_slot[i] = u_where & np.uint32(7)
+        slot = u_where & np.uint32(7)
+    s.trip_slot[i] = (s.trip_slot[i] & ~np.uint8(TRIP_BITS)) | np.uint8(slot)
 
 
 @kernel
@@ -93,6 +96,7 @@ def plan_day(s, p, t, seed, lo, day_of_week, epoch, regions, c):
         # Feelings drift back: a day takes a sixty-fourth of the way to the long-run level.
         s.satisfaction_q[i] += (t.satisfaction_rest_q - np.int64(s.satisfaction_q[i])) // 64
         s.trust_q[i] -= np.int64(s.trust_q[i]) // 16
+        fade_habits(s, t, seed, i, sub, epoch)
         f, g, h, j = draw(seed, S_HAZARD, sub, epoch, 0)
         # The hazard falls from `factor` at satisfaction 0 over 1 in the middle to 0 at the top.
         sat = np.int64(s.satisfaction_q[i])

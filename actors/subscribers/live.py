@@ -195,7 +195,7 @@ def live_busily(
         nx = act_planned(s, p, t, seed, i, sub, start_s, end_s, x, nx, c)
     while due_at < due_n and due.sub[due_at] == sub:
         if nx < EXTRAS - 3:
-            nx = act_answer(s, i, due, due_at, x, nx, sub, t, c)
+            nx = act_answer(s, p, seed, i, due, due_at, x, nx, sub, t, c)
         due_at += 1
     life = s.life[i] & LIFE_MASK
     if life == LIFE_RESERVED:

@@ -184,6 +184,66 @@ class AnswerParams(Params):
     )
 
 
+class MeansParams(Params):
+    """How a price enters utility, and what purchases leave behind (truth.md section 1)."""
+
+    income_sigma: float = Field(
+        default=0.30,
+        ge=0,
+        le=2,
+        description="log-sd of income about a month's spending; 0: income is spending (assumption)",
+    )
+    sensitivity_sigma: float = Field(
+        default=0.5, ge=0, le=2, description="log-sd of price sensitivity (assumption)"
+    )
+    sensitivity_arpu: float = Field(
+        default=0.30,
+        ge=0,
+        le=1,
+        description="correlation of price sensitivity with low spending (assumption)",
+    )
+    wallet_weight: float = Field(
+        default=4.0,
+        ge=0,
+        le=100,
+        description="loss of utility per wallet by which a purchase would exceed the wallet of "
+        "30 days; 0: no wallet (assumption)",
+    )
+    wallet_headroom: float = Field(
+        default=0.25,
+        ge=0,
+        le=10,
+        description="median of what a line may spend in 30 days beyond its usual month, as a share "
+        "of that (assumption)",
+    )
+    wallet_sigma: float = Field(
+        default=0.25, ge=0, le=2, description="log-sd of the wallet (assumption)"
+    )
+    deal_learning: float = Field(
+        default=0.15,
+        ge=0,
+        le=1,
+        description="chance that a purchase at a discount teaches a line a step, of seven, of "
+        "waiting for the next; 0: nobody waits for deals (assumption)",
+    )
+    deal_wait: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of purchases at list price that a line puts off once it has learnt all "
+        "seven steps (assumption)",
+    )
+    deal_weight: float = Field(
+        default=0.8,
+        ge=0,
+        le=20,
+        description="utility that an offer without discount loses with such a line (assumption)",
+    )
+    deal_days: float = Field(
+        default=90.0, gt=0, le=1000, description="mean life of a learnt step, days (assumption)"
+    )
+
+
 CAUSES: dict[str, tuple[str, float]] = {
     "allowance_80": ("data", 0.25),
     "allowance_100": ("data", 0.60),
@@ -313,5 +373,6 @@ class SubscriberParams(Params):
     usage: UsageParams = UsageParams()
     recharge: RechargeParams = RechargeParams()
     answers: AnswerParams = AnswerParams()
+    means: MeansParams = MeansParams()
     needs: NeedParams = NeedParams()
     leaving: LeaveParams = LeaveParams()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from actors.subscribers.state import NEVER_S
+from actors.subscribers.state import NEVER_S, TRIP_BITS
 from sim.core.kernel import hot, kernel
 from sim.core.quantiles import above, quantile
 from sim.core.rng import below, draw_cause, mix64, stream
@@ -91,7 +91,7 @@ def work_hex(s, t, i):
 @hot
 def trip_spot(s, t, i):
     """Return the spot of today's outing."""
-    slot = s.trip_slot[i]
+    slot = s.trip_slot[i] & np.uint8(TRIP_BITS)
     home = s.home[i]
     if slot >= MALL_SLOT:
         fence = t.hex_mall[home, slot - MALL_SLOT]

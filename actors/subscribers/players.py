@@ -16,7 +16,7 @@ from actors import messages as m
 from actors.loyalty.params import Quest
 from actors.profile import APP, BLACK, CONSENT, CONTROL
 from actors.quest_tables import QuestTables, plays, window_at
-from actors.subscribers.state import LIFE_HERE, LIFE_MASK, LONG_AGO_S
+from actors.subscribers.state import LIFE_HERE, LIFE_MASK, LONG_AGO_S, TRIP_BITS
 from sim.core.kernel import kernel
 from sim.core.rng import draw_cause, stream, threshold
 
@@ -84,7 +84,7 @@ def go_out(s, p, t, play, lo, quest, ts_ms, quarters, regions):
         if regions[region] == 0 or s.activity[i] == t.machine_class:
             continue
         goes = s.trip_from[i] != NO_SLOT
-        if t.hex_mall[s.home[i], 0] < 0 or (goes and s.trip_slot[i] >= MALL_SLOT):
+        if t.hex_mall[s.home[i], 0] < 0 or (goes and s.trip_slot[i] & TRIP_BITS >= MALL_SLOT):
             continue
         sub = lo + i
         a, b, _, _ = draw_cause(q.seed, S_OUTING, sub, q.quest_id[quest], ts_ms // 86_400_000, 0)
@@ -99,7 +99,8 @@ def go_out(s, p, t, play, lo, quest, ts_ms, quarters, regions):
             s.trip_to[i] = min(start + 6, 95)
         elif s.trip_from[i] <= quarters[region]:
             continue
-        s.trip_slot[i] = MALL_SLOT + ((b >> np.uint32(16)) & np.uint32(3))
+        mall = MALL_SLOT + ((b >> np.uint32(16)) & np.uint32(3))
+        s.trip_slot[i] = (s.trip_slot[i] & ~np.uint8(TRIP_BITS)) | np.uint8(mall)
         n += 1
     return n
 

@@ -18,6 +18,10 @@ LIFE_RESERVED, LIFE_HERE, LIFE_LEFT, LIFE_CUT = 0, 1, 2, 3
 LIFE_MASK = 7
 TOPUP_OPEN = 8
 """Bit of `life`: a top-up was begun and not yet completed."""
+LIFE_BITS, PURSE_SHIFT, PURSE_MAX = 15, 4, 15
+"""`life` above these bits: bought beyond the usual month, eighths of the wallet."""
+TRIP_BITS, DEALS_SHIFT, DEALS_MAX = 31, 5, 7
+"""`trip_slot` above these bits: how far a line has learnt to wait for discounts."""
 
 N_NEED_SLOTS = 3
 SLOTS = ("a", "b", "c")
@@ -33,11 +37,11 @@ STATE = Schema(
         Field("work_to", "u1", "quarter h", "end of work today"),
         Field("trip_from", "u1", "quarter h", "start of the outing today; 255 none"),
         Field("trip_to", "u1", "quarter h", "end of the outing today"),
-        Field("trip_slot", "u1", "1", "where: 0-7 leisure candidate, 16-19 mall candidate"),
+        Field("trip_slot", "u1", "1", "place (0-7 leisure, 16-19 mall); 3 bits: waits for deals"),
         Field("travel_s", "i4", "s", "arrival at the airport for a flight; `NEVER_S` none"),
         Field("need_kind", "u1", "code", "want in each slot; 255 free", SLOTS),
         Field("need_born_s", "i4", "s", "birth of the want in each slot", SLOTS),
-        Field("life", "u1", "bits", "state of life, and whether a top-up is open"),
+        Field("life", "u1", "bits", "state of life, an open top-up; 4 bits: part of wallet spent"),
         Field("silent_s", "i4", "s", "silent until; or the moment of joining, while reserved"),
         Field("recharge_s", "i4", "s", "moment of the planned top-up; `NEVER_S` none"),
         Field("due_s", "i4", "s", "earliest moment at which anything planned is due"),

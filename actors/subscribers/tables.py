@@ -232,8 +232,30 @@ def _answers(params: SubscriberParams) -> dict[str, Any]:
         ),
         "logit_q": quantiles.table(lambda p: math.log(p / (1 - p)) * 1024),
         "normal_q": quantiles.normal_scores(1024),
-        "sensitivity_q": quantiles.lognormal(1024, 0.5),
         "decay": np.rint(np.exp(-x) * 1024).astype(np.int64),
+    }
+
+
+def _means(params: SubscriberParams) -> dict[str, Any]:
+    """Return how prices weigh: by income, sensitivity, the wallet of a month, habits of buying."""
+    m = params.means
+    # Normal scores of the classes of activity, which tell spending; machines are in the middle.
+    arpu = np.append(quantiles.normal_scores(1.0e6).reshape(N_ACTIVITY, -1).mean(axis=1) / 1e6, 0)
+    arpu[:N_ACTIVITY] /= np.sqrt((arpu[:N_ACTIVITY] ** 2).mean())
+    own = quantiles.normal_scores(1.0e6) / 1e6
+    rho = m.sensitivity_arpu
+    score = math.sqrt(1 - rho * rho) * own[None, :] - rho * arpu[:, None]
+    sensitivity = np.exp(m.sensitivity_sigma * score) * 1024
+    return {
+        "sensitivity_q": np.rint(sensitivity).astype(np.int64),
+        "income_q": quantiles.lognormal(1024, m.income_sigma),
+        "wallet_q": quantiles.lognormal(1024 * (1 + m.wallet_headroom), m.wallet_sigma),
+        "wallet_w_q": round(m.wallet_weight * 1024),
+        "purse_day": int(rng.threshold(1 / 30)),
+        "deal_learn": int(rng.threshold(m.deal_learning)),
+        "deal_wait": int(rng.threshold(m.deal_wait)),
+        "deal_w_q": round(m.deal_weight * 1024),
+        "deal_day": int(rng.threshold(min(1 / m.deal_days, 1 / 7))),
     }
 
 
@@ -295,6 +317,7 @@ def compile_tables(
         **need_tables(params, offers, billing.vat, price_level),
         **_money(params, tariffs, price_level),
         **_answers(params),
+        **_means(params),
         **case_tables(offers, billing, price_level),
         "channel_attention_q": np.array([round(c.attention * 1024) for c in channels] or [0]),
         "channel_speed_q": np.maximum(speed, 1),
@@ -384,6 +407,14 @@ class SubscriberTables(NamedTuple):
     logit_q: np.ndarray
     normal_q: np.ndarray
     sensitivity_q: np.ndarray
+    income_q: np.ndarray
+    wallet_q: np.ndarray
+    wallet_w_q: int
+    purse_day: int
+    deal_learn: int
+    deal_wait: int
+    deal_w_q: int
+    deal_day: int
     decay: np.ndarray
     case_id: np.ndarray
     case_need: np.ndarray
@@ -396,6 +427,7 @@ class SubscriberTables(NamedTuple):
     case_buys: np.ndarray
     case_topup_minor: np.ndarray
     case_price_minor: np.ndarray
+    case_deal: np.ndarray
     case_margin_minor: np.ndarray
     case_valid_ms: np.ndarray
     channel_attention_q: np.ndarray

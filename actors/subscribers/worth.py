@@ -17,6 +17,8 @@ from actors.rtm.params import BUYING_KINDS, NEEDS, Offer, organic_cost_minor, or
 from actors.subscribers.params import CAUSES, SubscriberParams
 from sim.core import quantiles, rng
 
+DEAL = 0.95
+"""An offer below this share of the list price is a discount."""
 ANSWER_WINDOW_H = 72
 """Offers may be answered for three days, those bound to a place for six hours (assumption)."""
 
@@ -98,6 +100,9 @@ def case_tables(
         ),
         "case_price_minor": column(
             (round(o.product.price_minor * price_level) for o in offers), np.int64
+        ),
+        "case_deal": column(
+            (o.product.price_minor < DEAL * o.product.list_price_minor for o in offers), np.bool_
         ),
         "case_margin_minor": column(
             (case_margin_minor(o, vat=billing.vat, credit_fee_share=billing.credit_fee_share,
