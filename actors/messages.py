@@ -115,13 +115,14 @@ CALL_ANSWERED, CALL_ABANDONED, CALL_TURNED_AWAY = 0, 1, 2
 REASONS = (
     "intended", "not_eligible", "inactive", "no_consent", "black_list", "red_list",
     "universal_control", "quiet_hours", "repeat", "cool_down", "cap", "owned", "grey_list",
-    "no_channel", "channel_cap", "no_gain", "lost_arbitration", "holdout", "switched_off",
+    "no_channel", "channel_cap", "no_gain", "priced_out", "timed_out", "lost_arbitration",
+    "holdout", "switched_off",
 )  # fmt: skip
 (
     INTENDED, NOT_ELIGIBLE, INACTIVE, NO_CONSENT, BLACK_LIST, RED_LIST, UNIVERSAL_CONTROL,
     QUIET_HOURS, REPEAT, COOL_DOWN, CAP, OWNED, GREY_LIST, NO_CHANNEL, CHANNEL_CAP, NO_GAIN,
-    LOST_ARBITRATION, HOLDOUT, SWITCHED_OFF,
-) = range(19)  # fmt: skip
+    PRICED_OUT, TIMED_OUT, LOST_ARBITRATION, HOLDOUT, SWITCHED_OFF,
+) = range(21)  # fmt: skip
 
 _SUB = Field("sub", "i4", "1", "global id of the line")
 _TS = Field("ts_ms", "i8", "ms", "moment, since the start of the scenario")

@@ -111,6 +111,7 @@ RTM_METRICS = (
     Metric("decisions", ("use_case", "reason"), "candidates", "where each candidate ended"),
     Metric("screen_candidates", ("use_case",), "candidates", "of these, for an agent's screen"),
     Metric("outcomes", ("trigger", "reason"), "decisions", "where each decision ended"),
+    Metric("timeouts", ("trigger",), "decisions", "given up because they took too long"),
     Metric("eligible_decisions", ("trigger",), "decisions", "with an eligible candidate"),
     Metric("allowed_decisions", ("trigger",), "decisions", "with an allowed candidate"),
     Metric("intents", ("channel",), "messages", "messages handed to a channel"),
@@ -215,6 +216,7 @@ LOYALTY_METRICS = (
 
 LEARNER_METRICS = (
     Metric("lessons_heard", ("use_case",), "trials", "settled trials that the learner has summed"),
+    Metric("price_hours_q", ("channel",), "1/64 minor", "price of a message, summed over hours"),
 )
 
 CONTACT_CENTRE_METRICS = (

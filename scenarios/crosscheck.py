@@ -115,6 +115,20 @@ def caps_name_channels_that_exist(context: Context) -> list[Problem]:
     ]  # fmt: skip
 
 
+@needs("rtm", "catalog")
+def the_fallback_is_an_offer(context: Context) -> list[Problem]:
+    """`rtm.timeout.fallback` is a live offer of the catalogue, or empty."""
+    name, known = context.model.rtm.timeout.fallback, context.catalogue.offers
+    if not name or name in known:
+        return []
+    return [
+        context.problem(
+            ("rtm", "timeout", "fallback"), "no such live offer",
+            expected=nearest(name, known) or "a name of `twin list offers`, or none",
+        )
+    ]  # fmt: skip
+
+
 @needs("rtm", "placement")
 def arbitration_has_what_it_needs(context: Context) -> list[Problem]:
     """Uplift is learned; the oracle reads the state of the people beside it."""

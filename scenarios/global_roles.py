@@ -40,7 +40,7 @@ class TwinGlobals:
     def arrays(self) -> dict[str, Any]:
         """Return what cells offer now, and what the engine is to believe where it learns."""
         told = {"CellQuality": {k: v.copy() for k, v in self.cells.quality().items()}}
-        return told | ({"Beliefs": self.learner.beliefs()} if self.learner.tables.learns else {})
+        return told | ({"Beliefs": self.learner.beliefs()} if self.learner.moves else {})
 
     def on_tick(
         self, tick: Any, load: np.ndarray, gathered: dict[str, Any], commands: Sequence[Command]
@@ -52,7 +52,8 @@ class TwinGlobals:
         )
         outcomes = self.centre.on_tick(tick, gathered.get("Call", empty_rows(m.CALL)), commands)
         grants = self.loyalty.on_tick(tick, gathered.get("Claim", empty_rows(m.CLAIM)))
-        self.learner.on_tick(tick, gathered.get("Lesson", empty_rows(m.LESSON)))
+        lessons = gathered.get("Lesson", empty_rows(m.LESSON))
+        self.learner.on_tick(tick, lessons, self.channels.tally())
         tables = {"quality": self.cells.quality_rows()}
         if hour is not None:
             tables["cells"] = hour

@@ -312,6 +312,7 @@ def _funnel(t: _Counts, trials: Mapping[str, Any]) -> dict[str, Any]:
         "suppressed": by_reason,
         "hits_by_trigger": t.by("trigger_hits", "trigger"),
         "opted_out": t.all("opted_out"),
+        "timeouts": t.all("timeouts"),
         "rows_seen": t.all("rows_seen"),
         "rows_lost": t.all("rows_lost"),
         "rows_late": t.all("rows_late"),
@@ -353,6 +354,9 @@ def _channels(t: _Counts, context: Context) -> dict[str, Any]:
                 ratio(int(t.totals["channel_busy_us"][i]), context.sim_ms * 1000)
             ),
             "cost_minor": int(t.totals["channel_cost_minor"][i]),
+            "price_minor": _whole(
+                ratio(int(t.totals["price_hours_q"][i]) / 64, context.sim_ms / HOUR_MS)
+            ),
         }
     return out
 

@@ -34,7 +34,7 @@ PER = 1_000
 """Uplift is per so many winners."""
 WINNERS = ("intended", "holdout", "switched_off")
 """Where a winner of arbitration may end; `switched_off` occurs in paired proofs alone."""
-ALLOWED = (*WINNERS, "lost_arbitration", "no_gain")
+ALLOWED = (*WINNERS, "lost_arbitration", "no_gain", "priced_out", "timed_out")
 TREATED, WITHHELD = ARMS.index("treated"), ARMS.index("withheld")
 
 

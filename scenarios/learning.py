@@ -9,20 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from actors.channels.params import Channel
 from actors.learner.actor import LearnerTables, compile_tables, first_beliefs
+from actors.learner.prices import compile_prices
 from actors.rtm.beliefs import BeliefTables, compile_beliefs
 from actors.rtm.params import Offer
 from actors.subscribers.foresight import Foresight
 
 
 def compile_learning(
-    scenario: Any, offers: Sequence[Offer], channels: Sequence[str]
+    scenario: Any, offers: Sequence[Offer], channels: Sequence[Channel]
 ) -> tuple[LearnerTables, BeliefTables]:
-    """Return the tables of the learner, and what the engine believes at the start."""
-    learning = scenario.rtm.learning
-    tables = compile_tables(learning, offers, channels, scenario.money.price_level)
+    """Return the tables of the learner, prices among them, and what the engine believes first."""
+    rtm, level = scenario.rtm, scenario.money.price_level
+    names = [c.channel for c in channels]
+    lines = scenario.population.subscribers
+    share = lines / max(scenario.population.represents, lines)
+    prices = compile_prices(rtm.prices, channels, price_level=level, share=share)
+    tables = compile_tables(rtm.learning, offers, names, level)._replace(prices=prices)
     start = first_beliefs(tables)
-    return tables, compile_beliefs(learning, scenario.rtm.arbitration, offers, start)
+    beliefs = compile_beliefs(rtm.learning, rtm.prices, rtm.arbitration, offers, start)
+    return tables, beliefs
 
 
 def with_truth(scenario: Any, roles: Any) -> Any:

@@ -394,7 +394,7 @@ def build_world(
     )
     ids, ways = _name_ids(offers, channels)
     games = compile_games(loaded, geo, bindings.rules)
-    learner, belief = compile_learning(scenario, offers, labels["channel"])
+    learner, belief = compile_learning(scenario, offers, channels)
     engine = rtm_tables(
         scenario.rtm,
         geo,

@@ -62,6 +62,8 @@ EVENTFUL = {
     "rtm.learning.enabled": True,
     "rtm.learning.answer_hours": 3,
     "rtm.learning.forget_days": 1,
+    "rtm.prices.enabled": True,
+    "rtm.prices.step_minor": 1,
     "rtm.quiet.from_h": 0,
     "rtm.quiet.to_h": 0,
     "rtm.capture.loss": 0.01,

@@ -15,6 +15,7 @@ import numpy as np
 
 from actors import messages as m
 from actors.learner.params import Learning
+from actors.learner.prices import PriceBoard, PriceTables
 from actors.learner.state import COUNT, END
 from actors.metrics import LEARNER_METRICS
 from actors.rtm.params import SEGMENTS, Offer
@@ -56,6 +57,7 @@ class LearnerTables(NamedTuple):
     value : (n_cases,) believed margin of one, minor units
     fade_q : share of every count that an hour takes, 1/2^20
     case_ids, channel_ids : uint64 name ids, for digests
+    prices : of channels; None: there are none
     """
 
     learns: bool
@@ -66,6 +68,7 @@ class LearnerTables(NamedTuple):
     fade_q: int
     case_ids: np.ndarray
     channel_ids: np.ndarray
+    prices: PriceTables | None = None
 
 
 def compile_tables(
@@ -89,7 +92,13 @@ def compile_tables(
 
 def first_beliefs(tables: LearnerTables) -> dict[str, np.ndarray]:
     """Return what is believed before anything was learned."""
-    return LearnerActor(tables, {"use_case": ("",) * len(tables.prior)}).beliefs()
+    return LearnerActor(
+        tables,
+        {
+            "use_case": ("",) * len(tables.prior),
+            "channel": ("",) * len(tables.channel_ids),
+        },
+    ).beliefs()
 
 
 def law_of(mean: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,6 +172,14 @@ def faded(counts: np.ndarray, fade_q: int) -> np.ndarray:
     return (counts >> 20) * fade_q + ((counts & 0xFFFFF) * fade_q >> 20)
 
 
+def shape_of(tables: LearnerTables) -> tuple[int, int, int, int]:
+    """Return the shape of counts: messages and acceptances, use cases, segments, channels.
+
+    There is one channel more, of which nothing is learned: for whoever asks by one of his own.
+    """
+    return 2, len(tables.prior), len(SEGMENTS), len(tables.channel_ids) + 1
+
+
 class LearnerActor:
     """Counts of lessons and the beliefs made from them."""
 
@@ -171,8 +188,9 @@ class LearnerActor:
 
     def __init__(self, tables: LearnerTables, labels: dict[str, tuple[str, ...]]) -> None:
         self.tables = tables
-        # One channel more, of which nothing is learned: for whoever asks by one of his own.
-        shape = (2, len(tables.prior), len(SEGMENTS), len(tables.channel_ids) + 1)
+        prices = tables.prices
+        self.prices = PriceBoard(prices) if prices is not None and prices.enabled else None
+        shape = shape_of(tables)
         self.counts = np.zeros(shape, np.int64)
         self.fresh = np.zeros(shape, np.int64)
         # Winners, margin and squares, by arm, use case and segment.
@@ -183,11 +201,18 @@ class LearnerActor:
         self._counters = LearnerCounters(**self._tally)
         self._beliefs = self._estimate()
 
-    def on_tick(self, tick: Tick, lessons: Rows) -> None:
-        """Add the lessons of a tick, in any order; at a full hour, believe anew."""
+    def on_tick(self, tick: Tick, lessons: Rows, channels: Tally | None = None) -> None:
+        """Add the lessons of a tick, in any order; at a full hour, believe and price anew.
+
+        Parameters
+        ----------
+        channels : what the channels counted in the tick
+        """
         reset(self._tally)
-        if not self.tables.learns:
-            return
+        if self.prices is not None and channels is not None:
+            lost = channels["channel_dropped"] + channels["channel_expired"]
+            spent = int(channels["channel_cost_minor"].sum())
+            self.prices.add(channels["channel_offered"], lost, channels["channel_busy_us"], spent)
         self._hear_answers(take_rows(lessons, np.flatnonzero(lessons["kind"] == m.LESSON_ANSWER)))
         for arm, kind in enumerate(ARMS):
             self._hear_ends(take_rows(lessons, np.flatnonzero(lessons["kind"] == kind)), arm)
@@ -202,6 +227,9 @@ class LearnerActor:
         self.fresh[:] = 0
         self.fresh_ends[:] = 0
         self.hour = hour
+        if self.prices is not None:
+            self.prices.move()
+            self._counters.price_hours_q[:] += self.prices.told()[:-1]
         self._beliefs = self._estimate()
 
     def _hear_answers(self, rows: Rows) -> None:
@@ -214,6 +242,11 @@ class LearnerActor:
         at = tuple(rows[name].astype(np.int64) for name in ("use_case", "segment"))
         for k, name in enumerate(("n", "margin_minor", "squares")):
             np.add.at(self.fresh_ends[k, arm], at, rows[name])
+
+    @property
+    def moves(self) -> bool:
+        """Return whether anything that it tells ever changes."""
+        return self.tables.learns or self.prices is not None
 
     def beliefs(self) -> dict[str, np.ndarray]:
         """Return what the engine is to believe of chances and gains, and since which `hour`."""
@@ -234,6 +267,9 @@ class LearnerActor:
             "centre_q": centre_q,
             "spread_q": spread_q,
             **gains(self.tables, self.ends / END_ONE),
+            "price_q": np.zeros(shape_of(t)[-1], np.int64)
+            if self.prices is None
+            else self.prices.told(),
             "hour": np.array([self.hour], np.int64),
         }
 
@@ -243,7 +279,7 @@ class LearnerActor:
 
     def digest(self) -> int:
         """Return the order-free digest of all counts."""
-        total = self.hour
+        total = self.hour + (0 if self.prices is None else self.prices.digest())
         for table in (self.ends, self.fresh_ends):
             arm, case, segment = np.nonzero(table[0])
             held = Columns(END, len(case))
@@ -270,11 +306,14 @@ class LearnerActor:
         return {
             "counts": self.counts.copy(), "fresh": self.fresh.copy(), "hour": np.array(self.hour),
             "ends": self.ends.copy(), "fresh_ends": self.fresh_ends.copy(),
+            **({} if self.prices is None else {"prices": self.prices.snapshot()}),
         }  # fmt: skip
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go back to a snapshot."""
         for name in ("counts", "fresh", "ends", "fresh_ends"):
             getattr(self, name)[...] = saved[name]
+        if self.prices is not None:
+            self.prices.restore(saved["prices"])
         self.hour = int(saved["hour"])
         self._beliefs = self._estimate()

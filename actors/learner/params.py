@@ -52,3 +52,28 @@ class Learning(Params):
         le=3_650,
         description="half-life of what was learned, days; 0: nothing is forgotten",
     )
+
+
+class Prices(Params):
+    """Shadow prices: a candidate must add more than the messages that it displaces.
+
+    A channel that loses messages (its queue is full, or they are too old when their turn comes)
+    grows dearer every hour, and one that is idle grows cheaper; a contact budget likewise.  Service
+    messages pay nothing.
+    """
+
+    enabled: bool = Field(default=False, description="false: priority alone decides")
+    step_minor: float = Field(
+        default=200.0,
+        gt=0,
+        le=10_000_000,
+        description="rise of a price in an hour in which every message was lost, and fall in one "
+        "in which the channel was idle, minor units",
+    )
+    budget_minor_day: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e15,
+        description="cost of contacts a day, for all lines that the run stands for, minor units; "
+        "0: any",
+    )

@@ -1,4 +1,4 @@
-"""State of the learner: the counts behind beliefs, as rows for its digest.
+"""State of the learner: the counts behind beliefs, and prices, as rows for its digest.
 
 It owns the columns that `LearnerActor` alone changes.
 """
@@ -31,4 +31,16 @@ END = Schema(
         Field("squares", "i8", "(minor/16)^2", "sum of squares of it, scaled"),
     ),
     doc="what was learned of the margin that a use case adds in a segment",
+)
+
+PRICE = Schema(
+    "Price",
+    (
+        Field("channel", "i2", "1", "channel", named=True),
+        Field("price_q", "i8", "1/64 minor", "price of a message"),
+        Field("offered", "i8", "messages", "messages that came in this hour"),
+        Field("lost", "i8", "messages", "of these, turned away or too old when their turn came"),
+        Field("busy_us", "i8", "us", "time worked in this hour"),
+    ),
+    doc="shadow price of each channel",
 )

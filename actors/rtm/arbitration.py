@@ -78,8 +78,10 @@ def odds_q(t, n_allowed):
 
 @kernel
 def way_of(p, s, t, i, sub, case, day):
-    """Return the channel by which an allowed use case would go; -1 where no belief asks for it."""
-    return pick_channel(p, s, t, i, sub, case, day) if t.belief.learns else np.int64(-1)
+    """Return the channel by which an allowed use case would go; -1 where nobody asks for it."""
+    if t.belief.learns or t.belief.priced:
+        return pick_channel(p, s, t, i, sub, case, day)
+    return np.int64(-1)
 
 
 @kernel
@@ -95,13 +97,16 @@ def candidates(t, rule, value):
 
 
 @kernel
-def choose(p, s, t, i, sub, first, last, levers, ts_ms, day, quarter, foreseen, hit, reasons, c):
+def choose(
+    p, s, t, i, sub, first, last, levers, ts_ms, day, quarter, late, foreseen, hit, reasons, c
+):  # fmt: skip
     """Run the candidates of a hit through the funnel.
 
     Parameters
     ----------
     first, last : where they begin and end among `rule_cases`
     levers : row of the levers that hold for this hit
+    late : the decision has taken too long, and the fallback alone is looked at
     foreseen : row `hit` is what each use case would add in truth, minor: read by the oracle alone
     reasons : (n_cases,) uint8 scratch, written for the candidates
 
@@ -126,6 +131,9 @@ def choose(p, s, t, i, sub, first, last, levers, ts_ms, day, quarter, foreseen, 
             reasons[case] = m.NOT_ELIGIBLE
             continue
         n_eligible += 1
+        if late and case != t.fallback:
+            reasons[case] = m.TIMED_OUT
+            continue
         reason = policy(p, s, t, i, sub, case, day, quarter)
         reasons[case] = reason
         if reason != m.INTENDED:
@@ -134,6 +142,11 @@ def choose(p, s, t, i, sub, first, last, levers, ts_ms, day, quarter, foreseen, 
         way = way_of(p, s, t, i, sub, case, day)
         truth = foreseen[hit, case] if t.belief.mode == BY_ORACLE else np.int64(0)
         score = score_of(p, t, i, sub, case, way, ts_ms, quarter, levers, truth)
+        if t.belief.priced and not t.case_service[case]:
+            score -= t.belief.price_q[min(way, t.belief.price_q.shape[0] - 1)]
+            if score <= 0:
+                reasons[case] = m.PRICED_OUT
+                continue
         if score <= 0 and t.belief.mode != BY_PROPENSITY:
             reasons[case] = m.NO_GAIN
             continue

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from actors import messages as m
-from actors.learner.params import Learning
+from actors.learner.params import Learning, Prices
 from actors.rtm.params import Offer
 from actors.rtm.state import TRIAL
 from sim.core import quantiles
@@ -28,7 +28,7 @@ S_EXPLORE = stream("what is believed of a candidate")
 S_GAIN = stream("what a message is believed to add")
 S_LOT = stream("priority by lot")
 HOUR_MS = 3_600_000
-ARRAYS = ("mean_q", "centre_q", "spread_q", "gain_q", "gain_sd_q")
+ARRAYS = ("mean_q", "centre_q", "spread_q", "gain_q", "gain_sd_q", "price_q")
 MODES = ("propensity", "uplift", "random", "oracle")
 BY_PROPENSITY, BY_UPLIFT, AT_RANDOM, BY_ORACLE = range(4)
 
@@ -40,6 +40,7 @@ class BeliefTables(NamedTuple):
     ----------
     mode : one of `MODES`, what ranks candidates
     learns : False takes every propensity from its offer, and keeps no trial
+    priced : a candidate must add more than its channel's price
     explores : a candidate competes with a draw from its belief, not with its mean
     asks : (n_cases,) an acceptance is possible
     window_s : time for an answer, s
@@ -47,11 +48,13 @@ class BeliefTables(NamedTuple):
     centre_q, spread_q : int32 law of a draw, 1/65536: mean x (centre + spread x z)^3
     gain_q, gain_sd_q : (n_cases, n_segments) int64, margin that a message adds and how sure that
         is, 1/64 minor
+    price_q : (n_channels + 1,) int64, price of a message in each channel, 1/64 minor
     normal_q : (1024,) quantiles of the standard normal law, 1/1024
     """
 
     mode: int
     learns: bool
+    priced: bool
     explores: bool
     asks: np.ndarray
     window_s: int
@@ -60,16 +63,19 @@ class BeliefTables(NamedTuple):
     spread_q: np.ndarray
     gain_q: np.ndarray
     gain_sd_q: np.ndarray
+    price_q: np.ndarray
     normal_q: np.ndarray
 
 
 def compile_beliefs(
-    params: Learning, mode: str, offers: Sequence[Offer], start: Mapping[str, np.ndarray]
-) -> BeliefTables:
-    """Return the beliefs at the start, as the learner gives them."""
+    params: Learning, prices: Prices, mode: str, offers: Sequence[Offer],
+    start: Mapping[str, np.ndarray],
+) -> BeliefTables:  # fmt: skip
+    """Return the beliefs and prices at the start, as the learner gives them."""
     return BeliefTables(
         mode=MODES.index(mode),
         learns=params.enabled,
+        priced=prices.enabled,
         explores=params.exploration == "thompson",
         asks=np.array([o.product.kind != "care" for o in offers] or [False], np.bool_),
         window_s=round(params.answer_hours * 3600),
@@ -207,7 +213,8 @@ class Beliefs:
 
     def within(self, tables: Any) -> Any:
         """Return `RtmTables` with the beliefs of now."""
-        return tables._replace(belief=self.tables) if self.tables.learns else tables
+        moves = self.tables.learns or self.tables.priced
+        return tables._replace(belief=self.tables) if moves else tables
 
     def reserve(self, more: int) -> bool:
         """Make room for trials; return whether any are kept."""

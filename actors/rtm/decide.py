@@ -122,10 +122,15 @@ def decide(
         day = quarters // 96
         c.trigger_hits[rule] += 1
         late = latency(t, sub, t.rule_id[rule], ts_ms, c)
+        timed_out = late > t.timeout_ms > 0
+        if timed_out:
+            # Given up at that moment, and sent then, if anything is.
+            late = np.int64(t.timeout_ms)
+            c.timeouts[rule] += 1
         first, last = candidates(t, rule, hits.value[k])
         best, score, n_candidates, n_eligible, n_allowed = choose(
             p, s, t, i, sub, first, last, np.int64(hits.levers[k]), ts_ms, day, quarters % 96,
-            foreseen, k, reasons, c,
+            timed_out, foreseen, k, reasons, c,
         )  # fmt: skip
         c.eligible_decisions[rule] += n_eligible > 0
         c.allowed_decisions[rule] += n_allowed > 0

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from actors.learner.params import Learning
+from actors.learner.params import Learning, Prices
 from actors.loyalty.params import Loyalty
 from sim.core.params import Params
 
@@ -370,6 +370,22 @@ class Dwell(Params):
     )
 
 
+class Timeout(Params):
+    """A decision that takes too long is given up: the fallback, or nothing."""
+
+    ms: int = Field(
+        default=0,
+        ge=0,
+        le=600_000,
+        description="longest time from the event to the decision, ms; 0: any",
+    )
+    fallback: str = Field(
+        default="",
+        description="offer that is sent then, where it is a candidate and policy allows it; empty: "
+        "none",
+    )
+
+
 class RtmParams(Params):
     """All options of the RTM role."""
 
@@ -393,6 +409,8 @@ class RtmParams(Params):
     dwell: Dwell = Dwell()
     loyalty: Loyalty = Loyalty()
     learning: Learning = Learning()
+    prices: Prices = Prices()
+    timeout: Timeout = Timeout()
     arbitration: Literal["propensity", "uplift", "random", "oracle"] = Field(
         default="propensity",
         description="what ranks candidates: propensity x value; the margin that a message adds, as "

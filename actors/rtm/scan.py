@@ -37,7 +37,7 @@ NO_FENCE = -1
 
 (
     ask_usage, ask_account, ask_dwell, ask_first, ask_failure, ask_recharge, ask_visit, ask_attach,
-    ask_roaming, ask_slow, ask_call, ask_quest,
+    ask_roaming, ask_slow, ask_call, ask_quest, ask_answer,
 ) = make_all(()).values()  # fmt: skip
 """Dispatchers of no rules; `make_scan` puts those of a run in their place."""
 ask_back = make_back(())
@@ -209,6 +209,7 @@ def heed(s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, 
         take_purchase(t, s, i, day, code, np.int64(a.ref[k]), charged, r.result[k])
     elif kind == m.RESPONSE:
         nc = take_answer(t, s, i, sub, ts_ms, day, code, np.int64(a.ref[k]), credits, nc)
+        n = ask_answer(row, sub, ts_ms, t.options, hits, n)
     n = ask_back(kind, row, s.held, sub, ts_ms, t, hits, n)
     return n, nf, nc
 

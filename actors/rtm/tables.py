@@ -300,6 +300,10 @@ def compile_tables(
         "context_q": np.array(hours, np.int64),
         "horizon_ms": horizon_ms,
         "belief": belief,
+        "timeout_ms": params.timeout.ms,
+        "fallback": [o.offer for o in offers].index(params.timeout.fallback)
+        if params.timeout.fallback
+        else -1,
         **_audience(offers),
         **_products(offers, billing, price_level),
         **_rules_of_contact(offers, channels, price_level),
@@ -330,6 +334,8 @@ class RtmTables(NamedTuple):
     context_q: np.ndarray
     horizon_ms: int
     belief: BeliefTables
+    timeout_ms: int
+    fallback: int
     case_nobody: np.ndarray
     case_segments: np.ndarray
     case_prepaid: np.ndarray

@@ -150,9 +150,10 @@ def build_serving(
         told("reading the checkpoint")
         tick, enabled = _take_checkpoint(run, loaded, state, (contacts, taken), learner)
     _stand_in(profile, state)
-    # What was learned until then holds from then on: a server hears of no answer.
+    # What was learned until then holds from then on: a server hears of no answer.  How long a
+    # decision takes is here no draw.
     tables = world.rtm.tables
-    tables = tables._replace(belief=renewed(tables.belief, learner.beliefs()))
+    tables = tables._replace(belief=renewed(tables.belief, learner.beliefs()), timeout_ms=0)
     inbound, rule = inbound_tables(tables, len(loaded.catalogue.offers))
     # What `decide` counts by rule and by channel has one more row than in a run.
     labels = {

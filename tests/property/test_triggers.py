@@ -79,7 +79,7 @@ def hits() -> dict[str, np.ndarray]:
     asked = make_all(chain)
     (
         ask_usage, ask_account, ask_dwell, ask_first, ask_failure, ask_recharge, ask_visit,
-        ask_attach, ask_roaming, ask_slow, ask_call, ask_quest,
+        ask_attach, ask_roaming, ask_slow, ask_call, ask_quest, ask_answer,
     ) = (asked[f"ask_{signal}"] for signal in SIGNALS)  # fmt: skip
 
     def ask_all(rows: Any, o: Any, out: Any) -> int:
@@ -107,6 +107,7 @@ def hits() -> dict[str, np.ndarray]:
             n = ask_slow(row, 9, k, o, out, n)
             n = ask_call(row, 10, k, o, out, n)
             n = ask_quest(row, 11, k, o, out, n)
+            n = ask_answer(row, 12, k, o, out, n)
         return n
 
     out = Columns(HIT, N * len(chain))

@@ -35,7 +35,7 @@ from sim.core.sparse import Sparse
 from sim.core.ticks import Tick
 
 CASES, SEGMENTS, CHANNELS = 2, 5, 3
-LABELS = {"use_case": ("a", "b")}
+LABELS = {"use_case": ("a", "b"), "channel": ("sms", "push", "call")}
 
 
 def tables(**options: Any) -> LearnerTables:
@@ -200,11 +200,11 @@ def test_a_trial_is_settled_once_its_window_is_over() -> None:
     """
     shape = (CASES, SEGMENTS, CHANNELS + 1)
     belief = beliefs.BeliefTables(
-        mode=beliefs.BY_PROPENSITY, learns=True, explores=False,
+        mode=beliefs.BY_PROPENSITY, learns=True, priced=False, explores=False,
         asks=np.array([True, False]), window_s=3_600,
         mean_q=np.full(shape, 6_554, np.int32), centre_q=np.zeros(shape, np.int32),
         spread_q=np.zeros(shape, np.int32), gain_q=np.zeros(shape[:2], np.int64),
-        gain_sd_q=np.zeros(shape[:2], np.int64),
+        gain_sd_q=np.zeros(shape[:2], np.int64), price_q=np.zeros(shape[2], np.int64),
         normal_q=np.zeros(1024, np.int64),
     )  # fmt: skip
     t = Few(belief, np.array([11, 12], np.uint32))

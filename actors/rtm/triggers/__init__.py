@@ -18,11 +18,11 @@ from sim.core.registry import Registry
 
 Signal = Literal[
     "usage", "account", "dwell", "first", "failure", "recharge", "visit", "attach", "roaming",
-    "slow", "call", "quest",
+    "slow", "call", "quest", "answer",
 ]  # fmt: skip
 SIGNALS: tuple[Signal, ...] = (
     "usage", "account", "dwell", "first", "failure", "recharge", "visit", "attach", "roaming",
-    "slow", "call", "quest",
+    "slow", "call", "quest", "answer",
 )  # fmt: skip
 """Kinds of rows that a trigger may listen to.
 
@@ -30,10 +30,12 @@ usage: a rated use; account: what happened to the account, or will on a date; dw
 reached its dwell time; first: the first event after at least one silent day; failure: a refused
 use; recharge: a top-up was begun; visit: a page or app was opened; attach: the phone came up in
 another network or region, or came home; roaming: the first charged use of a stay abroad; slow: data
-was slow; call: a call to the contact centre has ended; quest: a step of a game was done.
+was slow; call: a call to the contact centre has ended; quest: a step of a game was done; answer: a
+message was answered.
 """
 (
     USAGE, ACCOUNT, DWELL, FIRST, FAILURE, RECHARGE, VISIT, ATTACH, ROAMING, SLOW, CALL, QUEST,
+    ANSWER,
 ) = range(len(SIGNALS))  # fmt: skip
 MAX_OPTIONS = 4
 
