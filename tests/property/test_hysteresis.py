@@ -130,7 +130,8 @@ def test_the_hits_that_count_are_those_of_the_oracle(
 def world_with(trigger: str, when: dict[str, Any], lines: int = 600, **more: Any) -> Any:
     """Return a world in which one offer listens and nobody may get anything."""
     offer = {"when": {trigger: when}, "eligible": {"nobody": True}}
-    options = {**EVENTFUL, **DEAF, "catalog.offers": ["mall_coupon"], "catalog.quests": [], **more}
+    options = {**EVENTFUL, **DEAF, "catalog.offers": ["mall_coupon"], "catalog.quests": []}
+    options |= {"contact_centre.enabled": False, **more}
     options["catalog.define"] = {"offers": {"mall_coupon": offer}}
     return tiny_world(subscribers=lines, days=3.0, **options)
 
