@@ -54,7 +54,6 @@ SLACK = {
 """Patches of the shipped channels: capacity that nobody can exhaust."""
 
 EVENTFUL = {
-    "population.represents": 100_000,
     "contact_centre.calls_per_1000_day": 500,
     "contact_centre.agents_scale": 0.4,
     "contact_centre.causes.fee_failed": 1,
