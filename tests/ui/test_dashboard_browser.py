@@ -79,6 +79,7 @@ def watched(browser: Any, scheme: str) -> tuple[Any, list[str]]:
     page = browser.new_context(
         color_scheme=scheme, viewport={"width": 1400, "height": 1000}
     ).new_page()
+    page.set_default_navigation_timeout(WAIT_MS)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
     page.on("request", lambda r: wrong.append(f"asked {r.url}") if foreign(r.url) else None)
