@@ -5,8 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := .cache/uv/bin/uv
 PYTEST := $(BIN)/python -m pytest
-# Two at a time; those of a file, and all that start Ray, one after another.
-WORKERS := -n 2 --dist loadscope --no-loadscope-reorder
+# Three at a time, for some wait; those of a file, and all that start Ray, one after another.
+WORKERS := -n 3 --dist loadscope --no-loadscope-reorder
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help

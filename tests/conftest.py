@@ -19,6 +19,11 @@ settings.register_profile("default", max_examples=50, derandomize=True, **_COMMO
 settings.register_profile("soak", max_examples=5_000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+# Ray's workers are nice by default: beside other tests they would starve.  And what has lost its
+# head waits a minute for it to come back.
+os.environ.setdefault("RAY_worker_niceness", "0")
+os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--regenerate`, which `make golden` passes."""

@@ -88,10 +88,10 @@ EVENTFUL = {
     "cells.slow_from": 0.05,
     "catalog.define": {
         "channels": {
-            "sms": {"per_second": 1_000, "queue_max": 2},
-            "push": {"per_second": 20_000, "failure": 0.3},
-            "inapp": {"per_second": 20_000},
-            "call": {"servers": 800_000},
+            "sms": {"per_second": 200, "queue_max": 2},
+            "push": {"per_second": 4_000, "failure": 0.3},
+            "inapp": {"per_second": 4_000},
+            "call": {"servers": 160_000},
             "ussd": {"visits_per_month": 30, "habit_sigma": 0.3, "reach": 0.5},
         },
         "quests": {
@@ -102,8 +102,8 @@ EVENTFUL = {
                 "steps": [{"do": "use_data_mb", "at_least": 5}],
                 "every_h": 23,
                 "closes_h": 23,
-                "budget_minor": 100_000_000,
-                "prizes": [{"prize": "cup", "stock": 1_000, "chance": 0.5, "cost_minor": 900}],
+                "budget_minor": 20_000_000,
+                "prizes": [{"prize": "cup", "stock": 200, "chance": 0.5, "cost_minor": 900}],
                 "play": {"outings": 0.5, "cheats": 0.2},
             },
             "crew": {
@@ -136,7 +136,7 @@ EVENTFUL = {
         },
     },
     "catalog.quests": ["crew", "mall_explorer"],
-    "population.represents": 200_000,
+    "population.represents": 40_000,
 }
 """A day on which much happens: congestion, answers, opt-outs, journeys, full queues, leaving."""
 

@@ -18,7 +18,7 @@ from actors.rtm.beliefs import (
     gain_q,
     lot_q,
 )
-from actors.rtm.policy import pick_channel, policy
+from actors.rtm.policy import lists_of, pick_channel, policy
 from sim.core.kernel import kernel
 
 SHUT, NOBODY = -1, -2
@@ -120,6 +120,7 @@ def choose(
     n_candidates = 0
     n_eligible = 0
     n_allowed = 0
+    red, grey = lists_of(t, sub)
     for k in range(first, last):
         case = np.int64(t.rule_cases[k])
         lever = t.levers_q[levers, case]
@@ -134,7 +135,7 @@ def choose(
         if late and case != t.fallback:
             reasons[case] = m.TIMED_OUT
             continue
-        reason = policy(p, s, t, i, sub, case, day, quarter)
+        reason = policy(p, s, t, i, sub, case, day, quarter, red, grey)
         reasons[case] = reason
         if reason != m.INTENDED:
             continue

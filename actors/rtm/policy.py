@@ -44,6 +44,12 @@ def is_grey(t, sub):
 
 
 @kernel
+def lists_of(t, sub):
+    """Return whether a line is on the red list, and on the grey one: asked once for a hit."""
+    return t.contact.red > 0 and is_red(t, sub), t.contact.grey > 0 and is_grey(t, sub)
+
+
+@kernel
 def averse(t, sub, name_id, share):
     """Return whether a grey line is averse to the thing of a name."""
     a, _, _, _ = draw_cause(t.seed, S_AVERSE, sub, name_id, 0, 0)
@@ -124,15 +130,18 @@ def repeated(p, s, t, i, sub, case, day):
 
 
 @kernel
-def route(p, s, t, i, sub, case, day, shift):
+def route(p, s, t, i, sub, case, day, shift, grey):
     """Return the channel of the first treatment that may be used, and else the reason against it.
+
+    Parameters
+    ----------
+    grey : whether the line is on the grey list
 
     Returns
     -------
     channel, reason : -1 and the reason at which the last hope ended, or a channel and `INTENDED`
     """
     marketing = not t.case_service[case]
-    grey = marketing and is_grey(t, sub)
     reason = m.NO_CHANNEL
     for k in range(t.case_channels.shape[1]):
         channel = np.int64(t.case_channels[case, k])
@@ -141,7 +150,7 @@ def route(p, s, t, i, sub, case, day, shift):
         if not can_reach(p, s, t, i, sub, channel):
             continue
         kind = t.contact.channel_kind[channel]
-        if grey and kind and averse(t, sub, kind, t.contact.grey_channel):
+        if grey and marketing and kind and averse(t, sub, kind, t.contact.grey_channel):
             reason = m.GREY_LIST if reason == m.NO_CHANNEL else reason
             continue
         if marketing and channel_capped(s, t, i, channel, day, shift):
@@ -155,14 +164,18 @@ def route(p, s, t, i, sub, case, day, shift):
 def pick_channel(p, s, t, i, sub, case, day):
     """Return the channel of the first treatment that may be used for an allowed case, or -1."""
     shift = np.int64(0) if t.case_service[case] else cap_shift(p, s, t, i, case, day)
-    return route(p, s, t, i, sub, case, day, shift)[0]
+    return route(p, s, t, i, sub, case, day, shift, lists_of(t, sub)[1])[0]
 
 
 @kernel
-def policy(p, s, t, i, sub, case, day, quarter):
+def policy(p, s, t, i, sub, case, day, quarter, red, grey):
     """Return the first reason of contact policy against a use case, or `INTENDED`.
 
     First in the order of `messages.REASONS`.
+
+    Parameters
+    ----------
+    red, grey : whether the line is on these lists, from `lists_of`
     """
     service = t.case_service[case]
     marketing = not service
@@ -172,7 +185,7 @@ def policy(p, s, t, i, sub, case, day, quarter):
         return m.NO_CONSENT
     if s.flags[i] & BLACK and (marketing or t.contact.black_all):
         return m.BLACK_LIST
-    if t.contact.red and (marketing or t.contact.red_all) and is_red(t, sub):
+    if red and (marketing or t.contact.red_all):
         return m.RED_LIST
     if s.flags[i] & CONTROL:
         return m.UNIVERSAL_CONTROL
@@ -189,8 +202,8 @@ def policy(p, s, t, i, sub, case, day, quarter):
             return m.CAP
     if t.case_need[case] == 0 and t.case_owns[case] and s.owned_day[i] >= day:
         return m.OWNED
-    if marketing and t.contact.grey and is_grey(t, sub):
+    if marketing and grey:
         topic = t.contact.topic_id[t.case_need[case]]
         if averse(t, sub, topic, t.contact.grey_topic):
             return m.GREY_LIST
-    return route(p, s, t, i, sub, case, day, shift)[1]
+    return route(p, s, t, i, sub, case, day, shift, grey)[1]

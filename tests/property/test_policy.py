@@ -18,7 +18,7 @@ from actors.rtm.breaches import count_breaches
 from actors.rtm.history import forget_old, mark_answered, remember_contact
 from actors.rtm.outcomes import count_taken
 from actors.rtm.params import SEGMENTS, Offer, RtmParams
-from actors.rtm.policy import pick_channel, policy
+from actors.rtm.policy import lists_of, pick_channel, policy
 from actors.rtm.policy_tables import compile_policy
 from actors.rtm.reach import EVERYBODY, NEEDS_APP
 from sim.core.columns import Columns
@@ -181,7 +181,7 @@ class Bench:
     def ask(self, i: int, case: int, day: int, quarter: int) -> tuple[str, int]:
         """Ask both for a candidate; they must agree on reason and channel."""
         p, s, t, sub = self.profile.view, self.view, self.t, FIRST + i
-        reason = m.REASONS[policy(p, s, t, i, sub, case, day, quarter)]
+        reason = m.REASONS[policy(p, s, t, i, sub, case, day, quarter, *lists_of(t, sub))]
         way = -1
         if reason == "intended":
             way = int(pick_channel(p, s, t, i, sub, case, day))

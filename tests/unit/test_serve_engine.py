@@ -16,7 +16,7 @@ from actors.rtm.arbitration import priority
 from actors.rtm.audience import eligible
 from actors.rtm.beliefs import chance_q
 from actors.rtm.experiments import held_out
-from actors.rtm.policy import policy
+from actors.rtm.policy import lists_of, policy
 from actors.rtm.state import ALIVE, BLACK, CONSENT, CONTROL, NO_CASE, engine_view
 from scenarios import load
 from scenarios.serve import journal
@@ -80,7 +80,7 @@ def expected(serving: Serving, sub: int, ts_ms: int) -> tuple[list[int], int]:
         (-int(priority(t, chance(case), case, quarter, 0)), int(t.case_id[case]), case)
         for case in range(len(serving.offers))
         if eligible(p, s, t, sub, case, day)
-        and policy(p, s, t, sub, sub, case, day, quarter) == m.INTENDED
+        and policy(p, s, t, sub, sub, case, day, quarter, *lists_of(t, sub)) == m.INTENDED
     ]
     ranked = [case for *_, case in sorted(allowed)]
     if not ranked or held_out(t, sub, ranked[0]):
