@@ -132,7 +132,12 @@ EVENTFUL = {
             "service_apology": {
                 "when": {"service_failures": {"count": 1, "hysteresis": {"max_hits": 2}}},
             },
-            "low_balance_credit": {"truth": {"b0": 3}, "eligible": {"tenure_days_min": 0}},
+            "low_balance_credit": {
+                "truth": {"b0": 3},
+                "eligible": {"tenure_days_min": 0},
+                "policy": {"lever": 50},
+                "control": {"local_percent": 0},
+            },
         },
     },
     "catalog.quests": ["crew", "mall_explorer"],
