@@ -54,6 +54,8 @@ def _case(
         update={
             "price_minor": price - off,
             "valid_days": group.valid_days or base.product.valid_days,
+            # A campaign changes the same thing as the offer that it takes.
+            "thing": base.product.thing or base.offer,
         }
     )
     channels = group.channels

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from geo.territory import LAYOUT_SEED, fence_names, read_inputs
+from geo.io import Folder
+from geo.people import hexes_wanted
+from geo.territory import LAYOUT_SEED, SETTLED_MAX, fence_names, read_inputs
 from scenarios.api import LoadedScenario
 from scenarios.backlog import problems_of
 from scenarios.catalogue import Selection
@@ -53,12 +55,19 @@ def files_of(paths: Sequence[Path], problems: list[Problem], *, files_max: int) 
     return list(found)
 
 
-def check_file(path: Path, notes: list[str] | None = None) -> list[Problem]:
+def check_file(
+    path: Path, notes: list[str] | None = None, limits: list[str] | None = None
+) -> list[Problem]:
     """Return the problems of one file.
 
     Parameters
     ----------
     notes : gets a sentence for each thing that is no mistake and that a reader should know
+    limits : gets a sentence for each limit that a run would hit before it builds anything
+
+    Raises
+    ------
+    LimitError : a limit, where `limits` is None
     """
     try:
         node = read_yaml(path)
@@ -72,6 +81,11 @@ def check_file(path: Path, notes: list[str] | None = None) -> list[Problem]:
             return [_unknown(node, keys)]
     except ScenarioError as error:
         return list(error.problems)
+    except LimitError as error:
+        if limits is None:
+            raise
+        limits.append(f"{shown(path)}: {error}")
+        return []
     return _entry_problems(path, node, kind.folder)
 
 
@@ -82,26 +96,44 @@ def _geography_problems(loaded: LoadedScenario, node: Node, notes: list[str]) ->
         folder = read_inputs(params, loaded.folder)
     except ScenarioError as error:
         return list(error.problems)
-    except LimitError as error:
-        return [Problem(str(error), file=node.file)]
     notes += folder.warnings
     named = {
         i: entry.near
         for i, entry in enumerate(loaded.model.timeline)
         if entry.do == "cell_outage" and position_of(entry.near) is None
     }
-    if set(named.values()) <= {fence.name for fence in folder.fences}:
-        return []
-    known = fence_names(folder, params, LAYOUT_SEED)
-    if known is None:
-        return []
     found = []
-    for i, near in named.items():
-        if near not in known:
-            path = ("timeline", i, "near")
-            message, expected = no_such_fence(near, known)
-            found.append(problem_at(look(node, *path) or node, path, message, found=repr(near),
-                                    expected=expected))  # fmt: skip
+    if not set(named.values()) <= {fence.name for fence in folder.fences}:
+        known = fence_names(folder, params, LAYOUT_SEED)
+        for i, near in named.items():
+            if known is not None and near not in known:
+                path = ("timeline", i, "near")
+                message, expected = no_such_fence(near, known)
+                found.append(problem_at(look(node, *path) or node, path, message, found=repr(near),
+                                        expected=expected))  # fmt: skip
+    return found or _outage_problems(loaded, folder, node)
+
+
+def _outage_problems(loaded: LoadedScenario, folder: Folder, node: Node) -> list[Problem]:
+    """Return what a run would say of outages without a cell, where their map is soon built."""
+    timeline = loaded.model.timeline
+    outages = [i for i, entry in enumerate(timeline) if entry.do == "cell_outage"]
+    if not outages or hexes_wanted(folder, loaded.model.geography.resolution) > SETTLED_MAX:
+        return []
+    from scenarios.outages import cells_near
+    from scenarios.world import load_geography
+
+    geo = load_geography(loaded)
+    found = []
+    for i in outages:
+        try:
+            cells_near(geo, timeline[i], i)
+        except ScenarioError as error:
+            (told,) = error.problems
+            path = ("timeline", i, "radius_m")
+            place = look(node, *path) or look(node, *path[:2]) or node
+            found.append(problem_at(place, path, told.message, found=told.found,
+                                    expected=told.expected))  # fmt: skip
     return found
 
 

@@ -16,7 +16,7 @@ import typer
 
 from scenarios import cli_common as common
 from scenarios.cli_common import out, table
-from sim.core.errors import Problem, ScenarioError, nearest
+from sim.core.errors import LimitError, Problem, ScenarioError, nearest
 
 FILES_MAX = 5_000
 """Files that one `twin check` reads."""
@@ -285,20 +285,24 @@ def check(
     problems: list[Problem] = []
     checked: list[str] = []
     notes: list[str] = []
+    limits: list[str] = []
     for path in shipped_files() if not paths else files_of(paths, problems, files_max=FILES_MAX):
         told: list[str] = []
-        found = check_file(path, told)
+        hit = len(limits)
+        found = check_file(path, told, limits)
         problems.extend(found)
         checked.append(shown(path))
         notes += told
-        if not as_json and not found:
+        if not as_json and not found and len(limits) == hit:
             out("\n".join([f"ok  {shown(path)}", *(f"    note: {note}" for note in told)]))
     if as_json:
         listed = [asdict(problem) for problem in problems]
-        common.out_json({"checked": checked, "problems": listed, "notes": notes})
-        if problems:
-            raise typer.Exit(2)
+        common.out_json({"checked": checked, "problems": listed, "limits": limits, "notes": notes})
+        if problems or limits:
+            raise typer.Exit(2 if problems else LimitError.exit_code)
     elif problems:
         raise ScenarioError.collect(dict.fromkeys(problems))
+    elif limits:
+        raise LimitError("\n".join(limits))
     elif not checked:
         raise ScenarioError("nothing to check", expected="at least one .yaml file")

@@ -223,6 +223,8 @@ AMOUNTS = {
     "bonus_minor": ("gift", "care"),
     "credit_minor": ("credit",),
     "topup_minor": ("topup",),
+    "thing": ("switch",),
+    "lasts_days": ("switch", "roaming_pack"),
 }
 """Amount -> the kinds that hand it over; every other kind ignores it."""
 

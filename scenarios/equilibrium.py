@@ -86,7 +86,11 @@ def cache_key(loaded: Any, pilot: Any) -> str:
     """Return the key of a pilot: what it is made of, and the code that makes it."""
     digest = hashlib.sha256()
     model = pilot.model.model_dump(
-        mode="json", exclude={"placement", "record", "title", "question", "scenario"}
+        mode="json",
+        exclude={
+            **dict.fromkeys(("placement", "record", "title", "question", "scenario"), True),
+            "money": {"costs"},
+        },
     )
     represents = loaded.model.population.represents or loaded.model.population.subscribers
     digest.update(json.dumps([model, represents], sort_keys=True).encode())

@@ -14,6 +14,10 @@ from sim.core.errors import InvariantError
 
 LEVEL = 0.95
 Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+POWER = 0.8
+"""Share of repetitions in which a true effect of the size `detectable` shows."""
+SEEN = (Z + NormalDist().inv_cdf(POWER)) / Z
+"""Half-widths of an interval that such an effect is away from 0."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,17 @@ class Estimate:
         if self.low > 0:
             return "above"
         return "below" if self.high < 0 else "not significant"
+
+    @property
+    def detectable(self) -> float | None:
+        """Return the smallest true effect that so many units show in `POWER` of all repetitions.
+
+        An effect shows where the interval leaves out 0.  None where there is no interval, or one
+        without width, which comes from arms in which nothing differs.
+        """
+        if self.low is None or self.high is None or self.high == self.low:
+            return None
+        return SEEN * (self.high - self.low) / 2
 
 
 @dataclass(frozen=True)

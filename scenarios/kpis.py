@@ -17,6 +17,7 @@ from scenarios.estimates import Estimate, ratio, rounded, share
 from scenarios.kpis_campaigns import CampaignInfo, campaigns, is_campaign, real_time
 from scenarios.kpis_cases import CaseInfo, experiments, use_cases
 from scenarios.kpis_centre import contact_centre
+from scenarios.kpis_costs import costs
 from scenarios.kpis_flags import red_flags
 from scenarios.kpis_loyalty import QuestInfo, loyalty, quests
 from scenarios.kpis_triggers import triggers
@@ -59,6 +60,7 @@ class Context:
     universal_control_percent : lines withheld from everything, percent
     a_a : contacts cannot move anybody: the engine is off, or every effect is 0
     use_cases, quests : name -> what the catalogue says of it
+    prices, price_level : `CostParams` of the ledger (None: there is none), factor on all prices
     channel_scale : `full` where channels carry the traffic of `represents` lines, else `sample`
     """
 
@@ -76,6 +78,8 @@ class Context:
     use_cases: Mapping[str, CaseInfo] = field(default_factory=dict)
     quests: Mapping[str, QuestInfo] = field(default_factory=dict)
     campaigns: Mapping[str, CampaignInfo] = field(default_factory=dict)
+    prices: Any = None
+    price_level: float = 1.0
     channel_scale: str = "sample"
 
     @property
@@ -120,6 +124,14 @@ def kpis(
         a_a=context.a_a,
     )  # fmt: skip
     games = quests(totals, labels, context.quests)
+    ledger = None
+    if context.prices is not None:
+        ledger = costs(
+            totals, prices=context.prices, price_level=context.price_level, cases=every,
+            infos=context.use_cases, games=games, added_minor=trials["true_margin_minor"],
+            days=context.days, weight=(context.represents or context.subscribers)
+            / context.subscribers,
+        )  # fmt: skip
     out: dict[str, Any] = {
         "population": _population(t, context, stocks),
         "network": _network(t, context, per_tick, per_hour),
@@ -135,6 +147,7 @@ def kpis(
         "loyalty": loyalty(totals, games, stocks),
         "geofences": _geofences(t),
         "triggers": triggers(totals, labels),
+        "costs": ledger,
         "experiments": trials,
         "satisfaction": _satisfaction(t, stocks),
         "churn": _churn(t, context),

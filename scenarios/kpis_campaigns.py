@@ -126,10 +126,10 @@ def _uplift(totals: Mapping[str, np.ndarray], cases: Sequence[int], days: float)
         )
     found = difference_of_means(*arms)
     scaled = [None if x is None else rounded(x * PER, 3)
-              for x in (found.value, found.low, found.high)]  # fmt: skip
+              for x in (found.value, found.low, found.high, found.detectable)]  # fmt: skip
     return {
-        "value": scaled[0], "low": scaled[1], "high": scaled[2], "n": found.n,
-        "n_treated": arms[0].n, "n_withheld": arms[1].n, "horizon_days": days,
+        "value": scaled[0], "low": scaled[1], "high": scaled[2], "detectable": scaled[3],
+        "n": found.n, "n_treated": arms[0].n, "n_withheld": arms[1].n, "horizon_days": days,
         "verdict": found.verdict,
     }  # fmt: skip
 

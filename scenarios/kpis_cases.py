@@ -53,6 +53,7 @@ class CaseInfo:
     buys : an acceptance is a purchase
     initiative, branch : which of the 21 initiatives it is, and which branch; empty: none
     local_percent : winners withheld, percent
+    person_months : work that it takes after the foundation; None: not stated
     """
 
     group: str
@@ -65,6 +66,7 @@ class CaseInfo:
     initiative: str = ""
     branch: str = ""
     local_percent: float = 10.0
+    person_months: float | None = None
 
 
 def use_cases(
@@ -158,6 +160,7 @@ def _uplift(totals: Mapping[str, np.ndarray], i: int, horizon_days: float) -> di
         "value": rounded(_times(found.value, PER), 3),
         "low": rounded(_times(found.low, PER), 3),
         "high": rounded(_times(found.high, PER), 3),
+        "detectable": rounded(_times(found.detectable, PER), 3),
         "n": found.n,
         "n_treated": treated.n,
         "n_withheld": withheld.n,

@@ -66,6 +66,40 @@ class PopulationParams(Params):
     )
 
 
+class CostParams(Params):
+    """Prices of the work behind the programme, for the cost ledger; they change no decision.
+
+    The work of a use case stands in its offer (`initiative.workshop.person_months`).
+    """
+
+    cep_person_months: float = Field(
+        default=70.0,
+        ge=0,
+        le=1e6,
+        description="work on event capture and triggers, person-months; with the profile 120, "
+        "split by assumption",
+    )
+    profile_person_months: float = Field(
+        default=50.0, ge=0, le=1e6, description="work on the profile in memory, person-months"
+    )
+    person_month_minor: int = Field(
+        default=40_000_000,
+        ge=0,
+        le=10**15,
+        description="price of a person-month, minor units (assumption)",
+    )
+    run_per_person_month_minor: int = Field(
+        default=4_000_000,
+        ge=0,
+        le=10**15,
+        description="running the platform for 30 days, for each person-month that was built, minor "
+        "units (assumption: that of the backlog)",
+    )
+    written_off_months: float = Field(
+        default=36.0, gt=0, le=1200, description="time in which what was built is written off"
+    )
+
+
 class MoneyParams(Params):
     """Currency of the scenario."""
 
@@ -73,6 +107,7 @@ class MoneyParams(Params):
     price_level: float = Field(
         default=1.0, gt=0, le=1000, description="factor on every price of the catalogue"
     )
+    costs: CostParams = CostParams()
 
 
 class Definitions(Params):

@@ -150,6 +150,7 @@ def case_infos(loaded: Any) -> dict[str, CaseInfo]:
             initiative=offer.initiative.code if offer.initiative else "",
             branch=offer.initiative.branch if offer.initiative else "",
             local_percent=offer.control.local_percent,
+            person_months=offer.initiative.workshop.person_months if offer.initiative else None,
         )
         for name, offer in (
             *loaded.catalogue.offers.items(),
@@ -207,6 +208,8 @@ def run_context(
         use_cases=case_infos(loaded),
         quests=quest_infos(loaded),
         campaigns=campaign_infos(loaded, world),
+        prices=scenario.money.costs,
+        price_level=scenario.money.price_level,
     )
     stocks = {
         **ledger,

@@ -10,13 +10,12 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import psutil
 
 from actors.billing.actor import BillingActor
 from actors.rtm.actor import RtmActor
 from actors.subscribers.actor import SubscriberActor
-from scenarios.crosscheck import no_such_fence, position_of
+from scenarios.outages import cells_near
 from scenarios.world import World, n_joining
 from sim.control.timeline import Entry
 from sim.core.actor import Actor
@@ -145,36 +144,18 @@ def line_roles(roles: Sequence[Actor]) -> tuple[SubscriberActor, BillingActor, R
 def timeline_entries(world: World, scenario: Any) -> list[Entry]:
     """Return the commands of a scenario's timeline: places become cells, names indices."""
     out: list[Entry] = []
-    for item in scenario.timeline:
+    for number, item in enumerate(scenario.timeline):
         at, until = (
             round(item.at_h * 3_600_000),
             round(item.at_h * 3_600_000 + item.for_min * 60_000),
         )
         if item.do == "cell_outage":
-            for cell in cells_near(world, item):
+            if world.geo is None:
+                raise ScenarioError("an outage needs the geography")
+            for cell in cells_near(world.geo, item, number):
                 out.append(Entry(at, "cell_outage", int(cell), until))
         elif item.do == "channel_outage":
             out.append(Entry(at, item.do, world.labels["channel"].index(item.target), until))
         else:
             out.append(Entry(at, item.do, 0, until))
     return out
-
-
-def cells_near(world: World, item: Any) -> np.ndarray:
-    """Return the cells within the radius of a fence or of `lat,lon`."""
-    geo = world.geo
-    if geo is None:
-        raise ScenarioError("an outage needs the geography")
-    place = position_of(item.near)
-    if item.near in geo.fence_name:
-        k = geo.fence_name.index(item.near)
-        lat, lon = geo.fence_lat[k], geo.fence_lon[k]
-    elif place is not None:
-        lat, lon = place
-    else:
-        message, expected = no_such_fence(item.near, geo.fence_name)
-        raise ScenarioError(message, path="timeline.near", found=repr(item.near), expected=expected)
-    scale = np.cos(np.radians(lat))
-    dx = (geo.cell_lon - lon) * scale * 111_320
-    dy = (geo.cell_lat - lat) * 111_320
-    return np.flatnonzero(dx * dx + dy * dy <= item.radius_m**2)

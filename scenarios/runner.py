@@ -23,6 +23,7 @@ from actors.metrics import ALL_METRICS
 from scenarios.equilibrium import equilibrium
 from scenarios.folders import Run, finished, open_folder, run_name
 from scenarios.lines import line_table
+from scenarios.outages import check_outages
 from scenarios.outputs import decode_map, notes_of, opening_tables, recorded_tables, run_context
 from scenarios.outputs_campaigns import write_campaigns
 from scenarios.participation import check_run
@@ -203,6 +204,7 @@ class _Job:
         if not resume:
             folder.write_text("scenario.yaml", self.loaded.effective_yaml(folder=folder.path))
         geo = load_geography(self.loaded)
+        check_outages(geo, self.scenario)
         self._phase_took("build", began)
         teller.phase("compile")
         began = time.monotonic()

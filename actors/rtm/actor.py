@@ -233,8 +233,8 @@ class RtmActor:
         """See the rows of a slice, then decide on every rule that was satisfied."""
         activity, rated = part.blocks["Activity"], part.blocks["Rated"]
         events = part.blocks["AccountEvent"]
-        if self.world.tables.contact.case_limits.any():
-            self.taken.reserve(int((activity.rows()["kind"] == m.RESPONSE).sum()))
+        if self.world.tables.contact.remembers:
+            self.taken.reserve(int(np.count_nonzero(activity.rows()["kind"] >= m.PURCHASE)))
         rows, ratings = filled(activity, activity.n), filled(rated, activity.n)
         seen, told, n_rows = activity.columns, rated.columns, activity.n
         if self.feed.tables.defers:

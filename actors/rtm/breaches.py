@@ -12,6 +12,7 @@ import numpy as np
 from actors.profile import BLACK as P_BLACK
 from actors.rtm.history import contact_at
 from actors.rtm.state import CHANNEL_MASK, CONSENT, NO_CASE
+from actors.rtm.things import DATA
 from sim.core.kernel import kernel
 from sim.core.rng import draw_cause, stream
 from sim.core.sparse import find, key_of
@@ -91,6 +92,16 @@ def _out_of_turn(s, t, sub, campaign, day):
 
 
 @kernel
+def _has(s, t, i, sub, case, day):
+    """Return whether a line has what is offered, by the memory of its purchases."""
+    thing = t.contact.case_barred_by[case]
+    if thing == DATA:
+        return day <= s.owned_day[i]
+    row = find(s.taken, key_of(sub, thing)) if thing else np.int64(-1)
+    return row >= 0 and s.taken.day[row] > day
+
+
+@kernel
 def count_breaches(p, s, t, intents, first, n, c):
     """Look at the intents of a slice once more and count those against the rules.
 
@@ -121,7 +132,7 @@ def count_breaches(p, s, t, intents, first, n, c):
             night = quarter >= t.quiet_from_q and quarter < t.quiet_to_q
         if marketing and night:
             c.quiet_breaches[0] += 1
-        if t.case_need[case] == 0 and t.case_owns[case] and s.owned_day[i] >= day:
+        if _has(s, t, i, sub, case, day):
             c.owned_breaches[0] += 1
         campaign = t.campaign.case_campaign[case]
         if campaign >= 0 and _out_of_turn(s, t, sub, campaign, day):

@@ -11,6 +11,7 @@ from actors import messages as m
 from actors.rtm.beliefs import mark_taken
 from actors.rtm.history import mark_answered
 from actors.rtm.state import CONSENT, JOINED_ACCEPTED
+from actors.rtm.things import note_thing
 from sim.core.kernel import kernel
 from sim.core.sparse import find, key_of, put
 
@@ -78,7 +79,7 @@ def take_answer(t, s, i, sub, ts_ms, day, code, case, credits, nc):
 
 
 @kernel
-def take_purchase(t, s, i, day, code, ref, charged, result):
+def take_purchase(t, s, i, sub, day, code, ref, charged, result):
     """Book a purchase that went through: margin, ownership, and the need it was for.
 
     The cost of a product in the tables is less what an acceptance saves us.
@@ -88,16 +89,14 @@ def take_purchase(t, s, i, day, code, ref, charged, result):
     if code == m.OFFERED:
         s.margin_minor[i] += charged * t.case_net_q[ref] // 1024 - t.case_unit_cost_minor[ref]
         need = t.case_need[ref]
-        days = t.case_valid_days[ref]
-        owns = t.case_owns[ref] != 0
+        thing, lasts = t.things.case_gives[ref], t.things.case_days[ref]
     else:
         s.margin_minor[i] += charged * t.net_q // 1024 - t.organic_cost_minor[ref]
         need = np.int64(ref)
-        days = np.int64(7)
-        owns = need <= 1
+        thing, lasts = t.things.need_gives[need], t.things.need_days[need]
     s.bought[i] |= np.uint8(1 << need)
-    if owns:
-        s.owned_day[i] = max(np.int64(s.owned_day[i]), day + days)
+    if thing:
+        note_thing(s, i, sub, thing, day, lasts)
 
 
 @kernel

@@ -71,6 +71,17 @@ class Product(Params):
         default=1.0, ge=0, le=1, description="our share of the price (coupons: commission)"
     )
     unit_cost_minor: int = Field(default=0, ge=0, description="cost of delivering it, minor units")
+    thing: str = Field(
+        default="",
+        pattern=r"^[a-z0-9_]{0,40}$",
+        description="what a `switch` changes, where several offers change the same: who has it is "
+        "not asked again by any of them; empty: the offer by itself",
+    )
+    lasts_days: int = Field(
+        default=0, ge=0, le=10_000,
+        description="days for which a `switch` or a roaming pack is not offered to who has it; 0: "
+        "its life, `valid_days`",
+    )  # fmt: skip
 
 
 class Truth(Params):

@@ -12,6 +12,7 @@ from actors import messages as m
 from actors.rtm.history import contact_at, contacts_since, days_since
 from actors.rtm.reach import can_reach
 from actors.rtm.state import ALIVE, ANSWERED, BLACK, CONSENT, CONTROL, NO_CASE
+from actors.rtm.things import has_thing
 from sim.core.kernel import kernel
 from sim.core.rng import draw_cause, stream
 from sim.core.sparse import find, key_of
@@ -200,7 +201,7 @@ def policy(p, s, t, i, sub, case, day, quarter, red, grey):
         shift = cap_shift(p, s, t, i, case, day)
         if capped(s, t, i, day, shift):
             return m.CAP
-    if t.case_need[case] == 0 and t.case_owns[case] and s.owned_day[i] >= day:
+    if has_thing(s, i, sub, t.contact.case_barred_by[case], day):
         return m.OWNED
     if marketing and grey:
         topic = t.contact.topic_id[t.case_need[case]]

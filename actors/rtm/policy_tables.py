@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from actors.billing.params import Tariff
+from actors.billing.params import BillingParams, Tariff
 from actors.channels.params import Channel
 from actors.rtm.params import NEEDS, SEGMENTS, Cap, Offer, RtmParams
+from actors.rtm.things import compile_things
 from sim.core import rng
 
 
@@ -32,6 +33,8 @@ class PolicyTables(NamedTuple):
     case_repeat : (n_cases, n_segments) int64, acceptances at most; 0 no limit
     case_limits : (n_cases,) bool, whether any segment has such a limit
     case_repeat_days : (n_cases,) int64
+    case_barred_by : (n_cases,) uint32, name id of the thing whose owners are not asked; 0 none
+    remembers : whether any acceptance or purchase is remembered by name (`TAKEN`)
     channel_kind : (n_channels + 1,) uint32, name id of the kind of channel; 0 none
     topic_id : (n_needs,) uint32, name id of a category
     tariff_minor : (n_tariffs,) int64, fee of 30 days without VAT
@@ -53,6 +56,8 @@ class PolicyTables(NamedTuple):
     case_repeat: np.ndarray
     case_limits: np.ndarray
     case_repeat_days: np.ndarray
+    case_barred_by: np.ndarray
+    remembers: bool
     channel_kind: np.ndarray
     topic_id: np.ndarray
     tariff_minor: np.ndarray
@@ -100,14 +105,14 @@ def compile_policy(
     offers: Sequence[Offer],
     channels: Sequence[Channel],
     tariffs: Sequence[Tariff],
-    vat: float,
+    billing: BillingParams,
     price_level: float,
 ) -> PolicyTables:
     """Return the tables of contact policy.
 
     Parameters
     ----------
-    vat : value-added tax inside prices, share
+    billing : tax inside prices, and the length of contracts
     price_level : factor on every price of the catalogue
     """
     rules = params.policy
@@ -117,7 +122,8 @@ def compile_policy(
     marketing_days = max([cap.per_days for cap in caps] + [tired])
     keep = [max(o.policy.cap.per_days, 0 if o.policy.service else marketing_days) for o in offers]
     lane_days = np.array([c.per_days for c in lane_caps] or [0], np.int64)
-    net = (1 - vat) * price_level
+    net = (1 - billing.vat) * price_level
+    things = compile_things(offers, billing)
     return PolicyTables(
         cap_contacts=np.array([c.contacts for c in caps], np.int64),
         cap_days=np.array([c.per_days for c in caps], np.int64),
@@ -130,6 +136,10 @@ def compile_policy(
         case_repeat=_repeats(offers),
         case_limits=_repeats(offers).max(axis=1) > 0,
         case_repeat_days=np.array([o.policy.repeat.per_days for o in offers] or [0], np.int64),
+        case_barred_by=things.case_gives,
+        remembers=bool(
+            _repeats(offers).any() or things.case_gives.any() or things.need_gives.any()
+        ),
         channel_kind=np.array(
             [rng.name_id("kind of channel:" + c.kind) for c in channels] + [0], np.uint32
         ),

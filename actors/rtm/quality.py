@@ -27,6 +27,7 @@ from actors.rtm.state import (
     TRIAL,
     engine_view,
 )
+from actors.rtm.things import gives_nothing
 from sim.core import rng
 from sim.core.actor import Rows
 from sim.core.columns import Block, Columns, take_rows
@@ -77,7 +78,7 @@ def perfect(tables: Any) -> Any:
         loss=np.zeros_like(c.loss), late=np.zeros_like(c.late), twice=np.zeros_like(c.twice)
     )
     contact = tables.contact._replace(case_limits=np.zeros_like(tables.contact.case_limits))
-    return tables._replace(capture=none, contact=contact)
+    return tables._replace(capture=none, contact=contact, things=gives_nothing(tables.things))
 
 
 def match(truth: Rows, real: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -140,20 +140,21 @@ def locate(t, s, i, cell, now_s, quarter, c):
 
 
 @hot
-def told(row, p, s, t, i, day, away, cell):
+def told(row, p, s, t, i, day, away, cell, value):
     """Return a row with what the rare triggers on places and accounts look at besides.
 
     Parameters
     ----------
     away : 1 where the phone came from abroad or out of a silent day
     cell : cell of the row, -1 none
+    value : what the trigger reports
     """
     elsewhere = cell >= 0 and t.cell_region[cell] != p.region[i]
     return tr.Row(
         row.ts_s, row.kind, row.code, row.ref, row.units, row.charged_minor,
         row.balance_before_minor, row.balance_after_minor, row.result, row.used_before,
         row.used_after, row.silent_days, row.today_before_kb, row.today_after_kb, row.norm_mb,
-        row.fence, row.fence_kind, row.landed, row.failures, row.failures_s, row.value, row.slow,
+        row.fence, row.fence_kind, row.landed, row.failures, row.failures_s, value, row.slow,
         away, 1 if elsewhere else 0, np.int64(s.plays[i]),
         np.int64(t.fence_own_shop[row.fence]) if row.fence >= 0 else np.int64(0),
         np.int64(p.tenure_days[i]) + max(day, 0), np.int64(p.device[i]),
@@ -183,7 +184,8 @@ def heed(s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, 
         found.fence[nf] = fence
         found.satisfied_ms[nf] = ts_ms
         nf += 1
-        stay = told(row, p, s, t, i, day, 1 if s.flags[i] & LANDED else 0, np.int64(a.cell[k]))
+        landed = 1 if s.flags[i] & LANDED else 0
+        stay = told(row, p, s, t, i, day, landed, np.int64(a.cell[k]), fence)
         n = ask_dwell(stay, sub, ts_ms, t.options, hits, n)
     if kind == m.USAGE:
         if charged > 0:
@@ -197,7 +199,7 @@ def heed(s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, 
     elif kind == m.LOCATION:
         if code >= m.ATTACH:
             away = 1 if home or silent >= 1 else 0
-            came = told(row, p, s, t, i, day, away, np.int64(a.cell[k]))
+            came = told(row, p, s, t, i, day, away, np.int64(a.cell[k]), row.value)
             n = ask_attach(came, sub, ts_ms, t.options, hits, n)
     elif kind == m.BLOCKED:
         n = ask_failure(row, sub, ts_ms, t.options, hits, n)
@@ -206,7 +208,7 @@ def heed(s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, 
     elif kind == m.RECHARGE_START:
         n = ask_recharge(row, sub, ts_ms, t.options, hits, n)
     elif kind == m.PURCHASE:
-        take_purchase(t, s, i, day, code, np.int64(a.ref[k]), charged, r.result[k])
+        take_purchase(t, s, i, sub, day, code, np.int64(a.ref[k]), charged, r.result[k])
     elif kind == m.RESPONSE:
         nc = take_answer(t, s, i, sub, ts_ms, day, code, np.int64(a.ref[k]), credits, nc)
         n = ask_answer(row, sub, ts_ms, t.options, hits, n)
@@ -294,7 +296,7 @@ def see_row(s, p, t, i, sub, a, r, k, hits, n, found, nf, credits, nc, deeds, nd
         1 if s.flags[i] & LANDED else 0,
         np.int64(s.failures[i]) & TROUBLE_MAX,
         now_s - np.int64(s.failures_s[i]),
-        fence if dwelt else np.int64(r.balance_after_minor[k]),
+        np.int64(r.balance_after_minor[k]),
         np.int64(s.failures[i]) >> SLOW_SHIFT,
         0,
         0,

@@ -88,9 +88,10 @@ TAKEN = sparse_schema(
     "Taken",
     (
         Field("times", "u2", "1", "offers accepted since `day`"),
-        Field("day", "i2", "days", "first acceptance of the window"),
+        Field("day", "i2", "days", "first acceptance of the window; first day without a thing"),
     ),
-    doc="acceptances of use cases with a limit on repeats, by (line, use case)",
+    doc="acceptances of use cases with a limit on repeats, by (line, use case), and lasting "
+    "things that were bought, by (line, thing)",
 )
 
 TRIAL = sparse_schema(

@@ -29,6 +29,7 @@ from actors.rtm.params import (
     organic_product,
 )
 from actors.rtm.policy_tables import PolicyTables, compile_policy
+from actors.rtm.things import ThingTables, compile_things
 from actors.rtm.triggers import registry
 from geo.geography import Geography, own_shops
 from sim.core import histogram, quantiles, rng
@@ -128,14 +129,10 @@ def _products(
     gift = ("gift",)
     return {
         "case_need": column(NEEDS.index(o.truth.category) for o in offers),
-        "case_owns": column(
-            int(o.product.data_mb > 0 and o.truth.category in ("data", "roaming")) for o in offers
-        ),
         "case_net_q": column(1024 if o.product.kind == "coupon" else net for o in offers),
         "case_unit_cost_minor": column(
             money(o.product.unit_cost_minor - o.product.saved_minor) for o in offers
         ),
-        "case_valid_days": column(o.product.valid_days for o in offers),
         "case_credit_minor": column(money(o.product.credit_minor) for o in offers),
         "case_fee_minor": column(
             money(o.product.credit_minor * billing.credit_fee_share * (1 - billing.vat)
@@ -291,9 +288,10 @@ def compile_tables(
             offers=offers,
             channels=channels,
             tariffs=tariffs,
-            vat=billing.vat,
+            billing=billing,
             price_level=price_level,
         ),
+        "things": compile_things(offers, billing),
         "campaign": no_campaigns(len(offers)),
         "quiet_from_q": round(params.quiet.from_h * 4),
         "quiet_to_q": round(params.quiet.to_h * 4),
@@ -329,6 +327,7 @@ class RtmTables(NamedTuple):
     start_quarter: int
     contact: PolicyTables
     campaign: CampaignTables
+    things: ThingTables
     quiet_from_q: int
     quiet_to_q: int
     context_q: np.ndarray
@@ -344,10 +343,8 @@ class RtmTables(NamedTuple):
     case_app: np.ndarray
     case_lte: np.ndarray
     case_need: np.ndarray
-    case_owns: np.ndarray
     case_net_q: np.ndarray
     case_unit_cost_minor: np.ndarray
-    case_valid_days: np.ndarray
     case_credit_minor: np.ndarray
     case_fee_minor: np.ndarray
     case_topup: np.ndarray

@@ -39,9 +39,9 @@ REPLICATIONS_MAX = 1_000
 TARGET_REPLICATIONS = 30
 """Replications at most where a target is given and their number is not."""
 CHANGED_SHOWN = 20
-PARTS = ("population", "network", "charging", "funnel", "latency_ms", "use_cases", "channels",
-         "contact_centre", "quests", "loyalty", "geofences", "triggers", "experiments",
-         "satisfaction", "churn", "lines")  # fmt: skip
+PARTS = ("population", "network", "charging", "funnel", "latency_ms", "use_cases", "campaigns",
+         "real_time", "channels", "contact_centre", "quests", "loyalty", "geofences", "triggers",
+         "costs", "experiments", "satisfaction", "churn", "lines")  # fmt: skip
 """First words of the names of figures."""
 
 

@@ -13,7 +13,7 @@ HEADLINE = (
 )  # fmt: skip
 MINOR = 100
 MINOR_ENDS = ("_n", ".n", ".low", ".high", "_low", "_high", ".n_treated", ".n_control",
-              ".n_withheld")  # fmt: skip
+              ".n_withheld", ".detectable")  # fmt: skip
 """Ends of the names of figures that describe other figures."""
 
 

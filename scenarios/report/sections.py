@@ -6,10 +6,7 @@ It owns which figure and which table answer which question for whom.  It must no
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any
-
-import plotly.graph_objects as go
 
 from scenarios.report import (
     data,
@@ -18,7 +15,9 @@ from scenarios.report import (
     figures_places,
     sections_campaigns,
 )
+from scenarios.report.parts import ENGINEER, STRATEGIST, VIEWER, Section, Table
 from scenarios.report.sections_centre import advice_rows, centre_rows, reason_rows
+from scenarios.report.sections_money import money_section
 from scenarios.report.words import (
     MINOR,
     NONE,
@@ -34,36 +33,12 @@ from scenarios.report.words import (
 )
 from sim.record.store import Run
 
-STRATEGIST, ENGINEER, VIEWER = "strategist", "engineer", "viewer"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of ready texts: the first column is text, the others are numbers."""
-
-    head: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    note: str = ""
-    text_columns: int = 1
-
-
-@dataclass(frozen=True)
-class Section:
-    """One question, and what answers it."""
-
-    name: str
-    question: str
-    readers: tuple[str, ...]
-    says: list[str] = field(default_factory=list)
-    parts: list[tuple[str, go.Figure | Table]] = field(default_factory=list)
-    """Captions and what stands below each."""
-
 
 def sections(run: Run, only: Collection[str] | None = None) -> list[Section]:
     """Return the sections of the report, or `only` those of these names, in reading order."""
     makers: dict[str, Callable[[Run], Section]] = {
         "day": _day, "map": _map, "funnel": _funnel, "use-cases": _cases,
-        **({"campaigns": _campaigns} if _part(run, "campaigns") else {}), "money": _money,
+        **({"campaigns": _campaigns} if _part(run, "campaigns") else {}), "money": money_section,
         "channels": _channels, "latency": _latency, "geofences": _geofences, "triggers": _triggers,
         "quests": _quests, "contact-centre": _centre, "busy-hour": _busy_hour,
     }  # fmt: skip
@@ -142,7 +117,8 @@ def _cases(run: Run) -> Section:
             "less winners withheld by lot, per 1,000 winners; Welch's intervals at 95 %. The "
             "diamond is the direct truth, which only a twin can know; it leaves out what comes "
             "later (fatigue, purchases moved forward, effects on others). Local effects do not add "
-            "up to the joint value."
+            "up to the joint value. Could show: the true effect that as many winners show in four "
+            "of five repetitions."
         )
     rows = [
         (f"{name}\n{c['title']}" if c.get("title") else name, label(c["group"]), count(c["won"]),
@@ -181,7 +157,11 @@ def _campaigns(run: Run) -> Section:
 
 
 def _verdict(case: Mapping[str, Any]) -> str:
-    return figures.VERDICT_WORDS[case["uplift"]["verdict"]]
+    found = case["uplift"]
+    words = figures.VERDICT_WORDS[found["verdict"]]
+    if found["verdict"] != "not significant" or found.get("detectable") is None:
+        return words
+    return f"{words} (could show ±{short(_major(found['detectable']))})"
 
 
 def _major(minor: float | None) -> float | None:
@@ -202,38 +182,6 @@ def _points(found: Mapping[str, Any]) -> str:
         f"{percent(found['treated'])} of {short(found['n_treated'])} / "
         f"{percent(found['control'])} of {short(found['n_control'])}"
     )
-
-
-def _money(run: Run) -> Section:
-    charging, currency = _part(run, "charging"), _currency(run)
-    cases = _part(run, "use_cases").values()
-    spent = {
-        "contacts": sum(c["cost_minor"] for c in _part(run, "channels").values()),
-        "bonus money given": charging.get("bonus_in_minor") or 0,
-    }
-    rows = [
-        ("service revenue without VAT", money(charging.get("service_revenue_minor"), currency)),
-        ("per line and 30 days", money(charging.get("arpu_minor_per_30_days"), currency)),
-        ("recharges (cash, not revenue)",
-         f"{count(charging.get('recharges'))} × "
-         f"{money(charging.get('recharge_mean_minor'), currency)} = "
-         f"{money(charging.get('recharge_minor'), currency)}"),
-        ("products bought through use cases",
-         money(sum(c["revenue_minor"] for c in cases) if cases else None, currency)),
-        ("products bought without an offer, VAT included",
-         money(charging.get("organic_minor"), currency)),
-        ("uses denied for lack of money",
-         f"{percent(charging.get('denied_share'), 2)} of {short(charging.get('rated'))} rows"),
-        ("balances at the end", money(charging.get("main_balance_minor"), currency)),
-    ]  # fmt: skip
-    return Section(
-        "money", "Where did the money come from, and where did it go?", (STRATEGIST, VIEWER),
-        parts=[
-            ("What lines paid, and what the programme spent",
-             figures_places.money(charging, spent, currency)),
-            ("Money in figures", Table(("what", "value"), rows)),
-        ],
-    )  # fmt: skip
 
 
 def _channels(run: Run) -> Section:

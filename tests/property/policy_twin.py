@@ -42,6 +42,8 @@ class Line:
     contacts: list[Contact] = field(default_factory=list)
     accepted: list[tuple[int, int]] = field(default_factory=list)
     """(use case, day), in the order of time."""
+    bought: list[tuple[int, int]] = field(default_factory=list)
+    """(use case, day) of what lasts."""
 
 
 def drawn(seed: int, name: str, sub: int, thing: str, share: float) -> bool:
@@ -116,6 +118,33 @@ class Oracle:
                 times += 1
         return begin is not None and day - begin < repeat.per_days and times >= most
 
+    def lasting(self, case: int) -> tuple[tuple[str, str], int] | None:
+        """Return what an acceptance gives that lasts, and for how many days; bought data aside."""
+        offer = self.offers[case]
+        product = offer.product
+        days = product.lasts_days if product.lasts_days else product.valid_days
+        if product.kind == "switch":
+            return ("switch", product.thing or offer.offer), days
+        if product.kind == "renewal":
+            return ("renewal", ""), 23 * 30
+        if product.kind != "coupon" and offer.truth.category == "roaming":
+            return ("roaming", ""), days
+        return None
+
+    def owned(self, line: Line, case: int, day: int) -> bool:
+        """Return whether the line still has what the offer gives, by whichever offer it came."""
+        offer = self.offers[case]
+        if offer.product.kind in ("data_pack", "roaming_pack") and offer.truth.category == "data":
+            return line.owned_day >= day
+        mine = self.lasting(case)
+        if mine is None:
+            return False
+        for other, when in line.bought:
+            theirs = self.lasting(other)
+            if theirs is not None and theirs[0] == mine[0] and day < when + theirs[1]:
+                return True
+        return False
+
     def answer(self, line: Line, case: int, day: int, quarter: int) -> tuple[str, int]:
         """Return the reason of a candidate and, where it is `intended`, its channel."""
         offer, rules = self.offers[case], self.params.policy
@@ -131,7 +160,6 @@ class Oracle:
         own = [c for c in line.contacts if c.case == case]
         recent = [c for c in own if 0 <= day - c.day < offer.policy.cap.per_days]
         caps = [self.params.cap, *rules.caps]
-        pack = offer.product.kind in ("data_pack", "roaming_pack")
         checks: list[tuple[str, bool]] = [
             ("inactive", not line.alive),
             ("no_consent", not service and not line.consent),
@@ -146,7 +174,7 @@ class Oracle:
             ("repeat", self.repeated(line, case, day)),
             ("cool_down", len(recent) >= offer.policy.cap.contacts),
             ("cap", not service and any(self.full(line, cap, day, shift) for cap in caps)),
-            ("owned", pack and offer.truth.category == "data" and line.owned_day >= day),
+            ("owned", self.owned(line, case, day)),
             (
                 "grey_list",
                 grey and not service

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors import messages as m
+from actors.billing.params import BillingParams
 from actors.channels.params import Channel
 from actors.profile import PROFILE
 from actors.rtm import state as rtm
@@ -21,6 +22,7 @@ from actors.rtm.params import SEGMENTS, Offer, RtmParams
 from actors.rtm.policy import lists_of, pick_channel, policy
 from actors.rtm.policy_tables import compile_policy
 from actors.rtm.reach import EVERYBODY, NEEDS_APP
+from actors.rtm.things import DATA, compile_things, note_thing
 from sim.core.columns import Columns
 from sim.core.errors import InvariantError
 from sim.core.sparse import Sparse
@@ -34,6 +36,7 @@ CHANNELS = [("mail", "text"), ("sms", "text"), ("push", "app"), ("agent", "call"
 FEES = (0, 30_000, 120_000)
 ROOM = 4_096
 NEED_OF = ("data", "roaming", "shopping", "money")
+PACKS = ("data_pack", "roaming_pack")
 
 
 def channels() -> list[Channel]:
@@ -50,7 +53,11 @@ def an_offer(name: str, values: dict[str, Any]) -> Offer:
     """Return an offer of the given category, treatments and policy."""
     return Offer.model_validate({
         "offer": name, "title": name, "group": "billing", "when": {"low_balance": {}},
-        "product": {"kind": values["kind"]}, "truth": {"category": values["category"]},
+        "product": {
+            "kind": values["kind"], "data_mb": int(values["kind"] in PACKS),
+            **values["lasts"].get(values["kind"], {}),
+        },
+        "truth": {"category": values["category"]},
         "treatments": [{"channel": CHANNELS[k][0]} for k in values["ways"]],
         "policy": values["policy"],
     })  # fmt: skip
@@ -59,7 +66,16 @@ def an_offer(name: str, values: dict[str, Any]) -> Offer:
 caps = st.fixed_dictionaries({"contacts": st.integers(0, 4), "per_days": st.integers(1, 60)})
 offers = st.lists(
     st.fixed_dictionaries({
-        "kind": st.sampled_from(["data_pack", "coupon"]),
+        "kind": st.sampled_from(["data_pack", "coupon", "roaming_pack", "switch", "renewal"]),
+        "lasts": st.fixed_dictionaries({
+            "switch": st.fixed_dictionaries({
+                "thing": st.sampled_from(["", "", "sim"]), "valid_days": st.integers(1, 40),
+                "lasts_days": st.sampled_from([0, 3, 90]),
+            }),
+            "roaming_pack": st.fixed_dictionaries({
+                "valid_days": st.integers(1, 40), "lasts_days": st.sampled_from([0, 2]),
+            }),
+        }),
         "category": st.sampled_from(NEED_OF),
         "ways": st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True),
         "policy": st.fixed_dictionaries({
@@ -115,7 +131,9 @@ steps = st.lists(
         st.integers(0, LINES - 1),
         st.integers(0, 3),
         st.integers(0, 95),
-        st.sampled_from(["ask", "ask", "ask", "hold", "answer", "accept", "flip", "earn", "own"]),
+        st.sampled_from(
+            ["ask", "ask", "ask", "hold", "answer", "accept", "flip", "earn", "own", "buy", "buy"]
+        ),
         st.integers(0, 20),
     ),
     min_size=40,
@@ -136,7 +154,12 @@ class Bench:
             for k, treatment in enumerate(offer.treatments):
                 reach[row, k] = names.index(treatment.channel)
         contact = compile_policy(
-            params, offers=catalogue, channels=channels(), tariffs=(), vat=0.0, price_level=1.0
+            params,
+            offers=catalogue,
+            channels=channels(),
+            tariffs=(),
+            price_level=1.0,
+            billing=BillingParams(vat=0.0),
         )
         self.t = tables._replace(
             seed=np.uint64(SEED),
@@ -146,7 +169,6 @@ class Bench:
             case_cap=np.array([o.policy.cap.contacts for o in catalogue], np.int64),
             case_cap_days=np.array([o.policy.cap.per_days for o in catalogue], np.int64),
             case_need=np.array([NEED_OF.index(o.truth.category) for o in catalogue], np.int64),
-            case_owns=np.array([int(o.product.kind == "data_pack") for o in catalogue], np.int64),
             case_id=np.arange(n, dtype=np.uint32) + np.uint32(77),
             case_channels=reach,
             channel_needs=np.array([NEEDS_APP * (k == "app") for _, k in CHANNELS], np.int64),
@@ -154,6 +176,7 @@ class Bench:
             channel_id=np.arange(len(CHANNELS), dtype=np.uint32),
         )  # fmt: skip
         self.profile, self.state = Columns(PROFILE, LINES), Columns(rtm.STATE, LINES)
+        self.things = compile_things(catalogue, BillingParams())
         self.contacts, self.taken = Sparse(rtm.CONTACTS), Sparse(rtm.TAKEN)
         self.contacts.reserve(ROOM)
         self.taken.reserve(ROOM)
@@ -240,6 +263,12 @@ def test_every_rule_is_that_of_the_oracle(
                 line.accepted.append((case, day))
         elif what == "flip":
             bench.flip(i, more)
+        elif what == "buy":
+            thing = bench.things.case_gives[case]
+            if thing and thing != DATA:
+                lasts = bench.things.case_days[case]
+                note_thing(bench.view, i, FIRST + i, thing, day, lasts)
+            line.bought.append((case, day))
         elif what == "earn":
             line.margin_minor += 10_000 * (more - 8)
             bench.state["margin_minor"][i] = line.margin_minor
@@ -287,6 +316,13 @@ BUSY = {
         "when": {"cart_visit": {"kind": 1}},
         "policy": {"cap": {"contacts": 15, "per_days": 1}},
     },
+    "topup_autopay": {
+        "truth": {"b0": 9},
+        "eligible": {"tenure_days_min": 0},
+        "when": {"cart_visit": {"kind": 0}},
+        "treatments": [{"channel": "push"}],
+        "policy": {"cap": {"contacts": 15, "per_days": 1}, "service": True},
+    },
 }
 """Offers that are made, taken and asked for again within a day."""
 BREACHES = (
@@ -331,7 +367,7 @@ def test_no_rule_is_broken_in_a_run_and_each_is_used() -> None:
         ({"red": np.uint32(0)}, "list_breaches"),
         ({"case_repeat": 0}, "repeat_breaches"),
         ("quiet", "quiet_breaches"),
-        ("owns", "owned_breaches"),
+        ({"case_barred_by": 0}, "owned_breaches"),
         ("black", "list_breaches"),
         ("consent", "list_breaches"),
     ],
@@ -346,13 +382,11 @@ def test_a_policy_that_forgets_a_rule_is_caught(
     true = world.rtm.tables
     tables = true
     if isinstance(change, dict):
-        new = {k: true.contact.case_repeat * 0 if k == "case_repeat" else v
+        new = {k: getattr(true.contact, k) * 0 if k.startswith("case_") else v
                for k, v in change.items()}  # fmt: skip
         tables = true._replace(contact=true.contact._replace(**new))
     elif change == "quiet":
         tables = true._replace(quiet_from_q=0, quiet_to_q=0)
-    elif change == "owns":
-        tables = true._replace(case_owns=true.case_owns * 0)
 
     def look_again(p: Any, s: Any, used: Any, *rest: Any) -> None:
         if change in ("black", "consent"):

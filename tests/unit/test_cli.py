@@ -286,7 +286,7 @@ def test_check_reads_the_geography_and_places_of_the_timeline(runner: FakeRunner
     (folder / "places.csv").write_text(head + "Alfa,51.0,71.0,160000,North,1\n", "utf-8")
     (folder / "towers.csv").write_text("lat,lon,position_kind\n51.0,71.x,mast\n", "utf-8")
     here = "geography: {folder: town, malls_per_100k: 2}\n"
-    outage = "timeline: [{at_h: 1, do: cell_outage, near: NAME, radius_m: 99, for_min: 9}]\n"
+    outage = "timeline: [{at_h: 1, do: cell_outage, near: NAME, radius_m: 5000, for_min: 9}]\n"
     Path("a.yaml").write_text(f"scenario: a\n{here}")
     assert cli.run_cli(["check", "a.yaml"]) == 2
     assert "towers.csv:2: lon: not a number; found '71.x'" in capsys.readouterr().err
@@ -310,6 +310,31 @@ def test_check_reads_the_geography_and_places_of_the_timeline(runner: FakeRunner
     assert told.out.splitlines()[1].startswith("    note: town: sources.json does not say whose")
     noted = cli_run.summary(Path("runs/x"), {"notes": ["town: x"]}, {}, currency="RUB")
     assert "  note        town: x" in noted
+
+
+def test_check_refuses_an_outage_of_nothing_and_tells_limits_as_a_run_does(
+    runner: FakeRunner, capsys
+):
+    """No cell within 10 m of a field: exit 2.  Too many hexes: exit 4, as `twin run` ends; where
+    an input is wrong besides, that comes first."""
+    folder = Path("town")
+    folder.mkdir()
+    head = "name,lat,lon,population,region,utc_offset_h\n"
+    (folder / "places.csv").write_text(head + "Alfa,51.0,71.0,160000,North,1\n", "utf-8")
+    outage = "timeline: [{at_h: 1, do: cell_outage, near: '51.3,71.0', radius_m: 10, for_min: 9}]\n"
+    Path("a.yaml").write_text(f"scenario: a\ngeography: {{folder: town}}\n{outage}")
+    assert cli.run_cli(["check", "a.yaml"]) == 2
+    told = capsys.readouterr().err
+    assert "a.yaml:3: timeline.0.radius_m: an outage that reaches no cell" in told
+    assert "found 10 m around 51.3,71.0" in told and "at least" in told
+    Path("b.yaml").write_text("scenario: b\ngeography: {folder: russia, resolution: 10}\n")
+    assert cli.run_cli(["check", "b.yaml"]) == 4
+    told = capsys.readouterr()
+    assert "b.yaml: " in told.err and "hexes of russia" in told.err and "ok" not in told.out
+    assert cli.run_cli(["check", "b.yaml", "--json"]) == 4
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == [] and len(found["limits"]) == 1
+    assert cli.run_cli(["check", "a.yaml", "b.yaml"]) == 2
 
 
 @pytest.mark.parametrize(

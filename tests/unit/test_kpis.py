@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from actors.metrics import ALL_METRICS
+from scenarios.compare.study import PARTS
 from scenarios.estimates import (
     Sums,
     difference_of_means,
@@ -68,7 +69,8 @@ def day() -> dict:
 
 def test_every_part_of_the_contract_is_there(day):
     """The top-level keys, and the keys of each part that scripts rely on."""
-    assert set(day) == KEYS | {"red_flags", "triggers", "campaigns", "real_time"}
+    assert set(day) == KEYS | {"red_flags", "triggers", "campaigns", "real_time", "costs"}
+    assert set(day) - {"red_flags"} | {"lines"} == set(PARTS), "a part that no comparison knows"
     assert set(day["latency_ms"]) == {
         "decision", "event_to_send", "capture", "profile", "decide", "channel",
     }  # fmt: skip
@@ -152,6 +154,27 @@ def test_squares_that_were_scaled_down_move_the_interval_by_little():
     found = difference_of_means(*sums)
     low, high = stats.ttest_ind(*y, equal_var=False).confidence_interval(0.95)
     assert found.high - found.low == pytest.approx(high - low, rel=0.01)
+
+
+def test_an_effect_of_the_detectable_size_shows_in_four_of_five_repetitions():
+    """1,500 repetitions of two arms that differ by it; half as much shows far less often."""
+    rng = np.random.default_rng(8)
+
+    def shows(effect: float, n1: int = 900, n0: int = 100) -> tuple[float, float]:
+        seen, sizes = 0, []
+        for _ in range(1_500):
+            a, b = rng.normal(5_000 + effect, 900, n1), rng.normal(5_000, 900, n0)
+            sums = [Sums(len(y), int(y.sum()), int((y**2).sum())) for y in (a, b)]
+            found = difference_of_means(*sums)
+            seen += found.verdict != "not significant"
+            sizes.append(found.detectable)
+        return seen / 1_500, float(np.mean(sizes))
+
+    _, size = shows(0.0)
+    assert shows(size)[0] == pytest.approx(0.8, abs=0.05)
+    assert shows(size / 2)[0] < 0.4
+    assert difference_of_means(Sums(5, 0, 0), Sums(5, 0, 0)).detectable is None
+    assert difference_of_means(Sums(5, 9, 9), Sums(1, 0, 0)).detectable is None
 
 
 def test_intervals_of_shares_are_wilsons_and_newcombes():
