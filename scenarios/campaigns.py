@@ -17,7 +17,7 @@ from actors.rtm.campaign_params import Campaign, Group
 from actors.rtm.campaign_rules import resolver
 from actors.rtm.campaign_tables import RULE, CampaignTables, case_names, compile_campaigns
 from actors.rtm.campaigns import count_audience
-from actors.rtm.params import Cap, Offer, TreatmentParams
+from actors.rtm.params import Cap, Control, Offer, TreatmentParams
 from scenarios.estimates import Estimate, share
 from sim.core import rng
 from sim.core.errors import ScenarioError
@@ -46,10 +46,15 @@ def campaign_offers(catalogue: Any) -> list[Offer]:
 def _case(
     campaign: Campaign, group: Group, wave: int, name: str, offers: Mapping[str, Offer]
 ) -> Offer:
-    """Return the use case of a sub-group and wave."""
-    base = offers[group.offer]
+    """Return the use case of a sub-group and wave.
+
+    Who is withheld is said by the first wave; further ones are for those who were contacted.
+    """
+    told = campaign.waves[wave - 1] if wave else None
+    own = told is None or not told.offer
+    base = offers[group.offer if told is None or own else told.offer]
     price = base.product.price_minor
-    off = round(price * group.discount)
+    off = round(price * group.discount) if own else 0
     product = base.product.model_copy(
         update={
             "price_minor": price - off,
@@ -58,7 +63,7 @@ def _case(
             "thing": base.product.thing or base.offer,
         }
     )
-    channels = group.channels
+    channels = (told.channels if told else ()) or (group.channels if own else ())
     treatments = tuple(TreatmentParams(channel=c) for c in channels) or base.treatments
     return base.model_copy(
         update={
@@ -70,7 +75,7 @@ def _case(
             "treatments": treatments,
             # Who may be asked again, and when, is said by the rules of participation.
             "policy": base.policy.model_copy(update={"cap": Cap(contacts=1, per_days=1)}),
-            "control": campaign.control,
+            "control": Control(local_percent=0) if wave else campaign.control,
             "initiative": None,
         }
     )

@@ -56,6 +56,16 @@ def campaigns_name_what_exists(nodes: Entries, models: Models) -> list[Problem]:
                     path = ("groups", i, "channels", j)
                     shipped = shipped_names("channels")
                     found.append(_missing(node, path, "channel", channel, channels, shipped))
+        for i, wave in enumerate(campaign.waves):
+            if wave.offer and wave.offer not in offers:
+                path = ("waves", i, "offer")
+                shipped = shipped_names("offers")
+                found.append(_missing(node, path, "offer", wave.offer, offers, shipped))
+            for j, channel in enumerate(wave.channels):
+                if channel not in channels:
+                    path = ("waves", i, "channels", j)
+                    shipped = shipped_names("channels")
+                    found.append(_missing(node, path, "channel", channel, channels, shipped))
         for i, other in enumerate(campaign.participation.not_with):
             if other not in campaigns or other == name:
                 path = ("participation", "not_with", i)
@@ -89,7 +99,7 @@ def campaigns_can_ask(nodes: Entries, models: Models) -> list[Problem]:
     for name, campaign in models["campaigns"].items():
         node = nodes["campaigns"][name]
         plan = campaign.schedule
-        n_cases += len(campaign.groups)
+        n_cases += len(campaign.groups) * (1 + len(campaign.waves))
         if plan.to_h <= plan.from_h:
             path: Loc = ("schedule", "to_h")
             expected = f"above from_h {plan.from_h:g}"
@@ -104,7 +114,7 @@ def campaigns_can_ask(nodes: Entries, models: Models) -> list[Problem]:
         found += _groups_differ(node, campaign)
     if n_cases > CASES_MAX:
         node = next(iter(nodes["campaigns"].values()))
-        found.append(problem_at(node, (), "too many sub-groups of campaigns", found=f"{n_cases}",
+        found.append(problem_at(node, (), "too many sub-groups and waves", found=f"{n_cases}",
                                 expected=f"at most {CASES_MAX}"))  # fmt: skip
     return found
 

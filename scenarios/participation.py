@@ -30,17 +30,19 @@ class Asked:
     tick : in which it was decided
     local_ms : local time of the line since the midnight that began day 0
     case : name of the use case
+    withheld : by the local holdout
     """
 
     sub: int
     tick: int
     local_ms: int
     case: str
+    withheld: bool = False
 
 
 def broken(
     asked: Iterable[Asked],
-    accepted: Mapping[tuple[int, str], int],
+    accepted: Iterable[tuple[int, str, int]],
     campaigns: Mapping[str, Campaign],
     weekday: int,
 ) -> list[str]:
@@ -49,7 +51,7 @@ def broken(
     Parameters
     ----------
     asked : in the order of time for each line
-    accepted : (line, use case) -> tick of the first acceptance that the engine heard of
+    accepted : (line, use case, tick) of each acceptance that the engine heard of
     weekday : of day 0, Monday 0; -1: every day is a Wednesday
     """
     of_case = {
@@ -63,18 +65,18 @@ def broken(
         | {other.campaign for other in campaigns.values() if name in other.participation.not_with}
         for name, campaign in campaigns.items()
     }
-    accepts: dict[tuple[int, str], int] = {}
-    for (sub, case), tick in accepted.items():
-        key = sub, of_case[case][0].campaign
-        accepts[key] = min(tick, accepts.get(key, tick))
+    accepts: dict[tuple[int, str], list[int]] = {}
+    for sub, case, tick in accepted:
+        accepts.setdefault((sub, of_case[case][0].campaign), []).append(tick)
     before: dict[int, list[tuple[int, str]]] = {}
+    first: dict[tuple[int, str], Asked] = {}
     found = []
     for one in asked:
         campaign, wave = of_case[one.case]
         name, day = campaign.campaign, one.local_ms // DAY_MS
         who = f"line {one.sub}, {one.case}, day {day}"
-        heard = accepts.get((one.sub, name))
-        had_accepted = heard is not None and heard < one.tick
+        # What is heard of in a tick is heard after what is decided by plan.
+        heard = [tick for tick in accepts.get((one.sub, name), ()) if tick < one.tick]
         past = before.setdefault(one.sub, [])
         rules = campaign.participation
         if wave == 0:
@@ -83,13 +85,25 @@ def broken(
                 found.append(f"{who}: asked a second time")
             elif mine and day - mine[-1] < rules.again_after_days:
                 found.append(f"{who}: asked again after {day - mine[-1]} days")
-            if had_accepted and not rules.after_acceptance:
+            if heard and not rules.after_acceptance:
                 found.append(f"{who}: asked after an acceptance")
             if any(other in barred[name] for _, other in past):
                 found.append(f"{who}: takes part in a campaign that excludes this one")
             if not _in_schedule(campaign, day, one.local_ms % DAY_MS, weekday):
                 found.append(f"{who}: outside the schedule")
             past.append((day, name))
+            first[one.sub, name] = one
+            continue
+        begun = first.get((one.sub, name))
+        wait_h = sum(w.after_h for w in campaign.waves[:wave])
+        if begun is None:
+            found.append(f"{who}: a wave without a first contact")
+        elif begun.withheld:
+            found.append(f"{who}: a wave for a line that is withheld")
+        elif one.local_ms - begun.local_ms < round(wait_h * 3_600_000) - 1_000:
+            found.append(f"{who}: a wave before its time")
+        if any(begun is None or tick >= begun.tick for tick in heard):
+            found.append(f"{who}: a wave after the acceptance")
     return found
 
 
@@ -118,26 +132,27 @@ def check_run(folder: Any, world: Any, campaigns: Mapping[str, Campaign]) -> int
     cases = world.labels["use_case"]
     with open_run(folder) as run:
         rows = run.sql(
-            "SELECT sub, tick, ts_ms, use_case FROM decisions WHERE trigger = 'campaign' "
+            "SELECT sub, tick, ts_ms, use_case, reason FROM decisions WHERE trigger = 'campaign' "
             "AND reason IN ('intended', 'holdout') ORDER BY sub, ts_ms, use_case"
         )
         heard = run.sql(
-            "SELECT sub, ref, min(tick) AS tick FROM activity WHERE kind = 'response' "
-            "AND code = 'accept' GROUP BY sub, ref"
+            "SELECT sub, ref, tick FROM activity WHERE kind = 'response' AND code = 'accept'"
         )
     local = local_shift_ms(world, rows["sub"].to_numpy())
     asked = [
-        Asked(int(sub), int(tick), int(ts_ms) + int(shift), str(case))
-        for sub, tick, ts_ms, case, shift in zip(
-            rows["sub"], rows["tick"], rows["ts_ms"], rows["use_case"], local, strict=True
+        Asked(int(sub), int(tick), int(ts_ms) + int(shift), str(case), reason == "holdout")
+        for sub, tick, ts_ms, case, reason, shift in zip(
+            *(rows[name] for name in ("sub", "tick", "ts_ms", "use_case", "reason")),
+            local,
+            strict=True,
         )
     ]
     first_case = int(world.rtm.tables.campaign.first_case)
-    accepted = {
-        (int(sub), cases[int(ref)]): int(tick)
+    accepted = [
+        (int(sub), cases[int(ref)], int(tick))
         for sub, ref, tick in zip(heard["sub"], heard["ref"], heard["tick"], strict=True)
         if int(ref) >= first_case
-    }
+    ]
     calendar = world.clock.calendar
     weekday = calendar.start.weekday() if calendar.weekly else -1
     wrong = broken(asked, accepted, campaigns, weekday)

@@ -75,10 +75,14 @@ def _over(s, t, i, case, channel, day, extra):
 
 
 @kernel
-def _out_of_turn(s, t, sub, campaign, day):
+def _out_of_turn(s, t, sub, case, day):
     """Return whether a line must not be asked by a campaign: from its memory, before this time."""
     r = t.campaign
+    campaign = r.case_campaign[case]
     row = find(s.joined, key_of(sub, r.campaign_id[campaign]))
+    if r.case_wave[case] > 0:
+        # A further wave is for those alone who were contacted before and have not accepted.
+        return row < 0 or s.joined.state[row] != 0 or s.joined.case[row] + 1 != case
     if row >= 0:
         if s.joined.state[row] & 1 and not r.after_acceptance[campaign]:
             return True
@@ -134,8 +138,7 @@ def count_breaches(p, s, t, intents, first, n, c):
             c.quiet_breaches[0] += 1
         if _has(s, t, i, sub, case, day):
             c.owned_breaches[0] += 1
-        campaign = t.campaign.case_campaign[case]
-        if campaign >= 0 and _out_of_turn(s, t, sub, campaign, day):
+        if t.campaign.case_campaign[case] >= 0 and _out_of_turn(s, t, sub, case, day):
             c.campaign_breaches[0] += 1
         most = t.contact.case_repeat[case, p.segment[i]]
         if most > 0:

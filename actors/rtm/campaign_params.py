@@ -79,11 +79,17 @@ class Group(Params):
 class Wave(Params):
     """A further contact for those who have not accepted."""
 
-    after_h: float = Field(gt=0, le=2_400, description="hours after the wave before")
+    after_h: float = Field(
+        gt=0, le=2_400,
+        description="hours after the wave before; where that is outside the hours of the campaign, "
+        "when they begin next",
+    )  # fmt: skip
     channels: tuple[str, ...] = Field(
         default=(), max_length=8, description="channels in order; empty: those of the sub-group"
     )
-    offer: str = Field(default="", description="another offer; empty: that of the sub-group")
+    offer: str = Field(
+        default="", description="another offer at its own price; empty: that of the sub-group"
+    )
 
 
 class Campaign(Params):
@@ -97,6 +103,11 @@ class Campaign(Params):
         "and tenure_days >= 90 and segment in [mass, youth]`; empty: everybody",
     )  # fmt: skip
     groups: tuple[Group, ...] = Field(min_length=1, max_length=GROUPS_MAX)
+    waves: tuple[Wave, ...] = Field(
+        default=(), max_length=WAVES_MAX,
+        description="further contacts, one after another, until a line accepts or withdraws its "
+        "consent; withheld lines get none",
+    )  # fmt: skip
     schedule: Schedule = Schedule()
     participation: Participation = Participation()
     control: Control = Control()

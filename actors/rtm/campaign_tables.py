@@ -6,6 +6,7 @@ audience has: what a rate asks for comes as a length of a pass.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ class CampaignTables(NamedTuple):
     first_case : number of their first use case; those before it are offers
     case_campaign : (n_cases,) int64, campaign of a use case, -1 for offers
     case_wave : (n_cases,) int64, 0 for the first contact
+    case_after_s : (n_cases,) int64, delay of a wave behind the one before, s; -1 for others
     case_points : (n_cases,) int64, loyalty points for an acceptance
     campaign_id : (n,) uint32, name ids
     from_day, days, rounds, every_days : (n,) int64
@@ -55,6 +57,7 @@ class CampaignTables(NamedTuple):
     first_case: int
     case_campaign: np.ndarray
     case_wave: np.ndarray
+    case_after_s: np.ndarray
     case_points: np.ndarray
     campaign_id: np.ndarray
     from_day: np.ndarray
@@ -87,7 +90,13 @@ class CampaignTables(NamedTuple):
 
 def case_names(campaign: Campaign) -> list[list[str]]:
     """Return the names of the use cases of each sub-group, wave by wave."""
-    return [[f"{campaign.campaign}:{group.group}"] for group in campaign.groups]
+    return [
+        [
+            f"{campaign.campaign}:{group.group}" + (f":{wave + 1}" if wave else "")
+            for wave in range(len(campaign.waves) + 1)
+        ]
+        for group in campaign.groups
+    ]
 
 
 def open_days(campaign: Campaign, weekday: int) -> int:
@@ -111,9 +120,15 @@ def hours_ms(campaign: Campaign) -> tuple[int, int]:
 
 
 def last_day(campaign: Campaign) -> int:
-    """Return the last day on which a campaign may ask."""
+    """Return the last day on which a campaign may ask for the first time."""
     plan = campaign.schedule
     return plan.from_day + (plan.rounds - 1) * plan.every_days + plan.days - 1
+
+
+def tail_days(campaign: Campaign) -> int:
+    """Return how many days the waves of a campaign may reach beyond the first contact."""
+    # A wave outside the hours waits for the next day of the week on which the campaign asks.
+    return sum(math.ceil(wave.after_h / 24) + 7 for wave in campaign.waves)
 
 
 def barred_with(campaigns: Sequence[Campaign]) -> list[set[int]]:
@@ -164,6 +179,7 @@ def compile_campaigns(
 
     audience, group_start, group_test, group_case = [], [0], [], []
     case_campaign, case_wave, case_points = [-1] * n_offers, [0] * n_offers, [0] * n_offers
+    case_after = [-1] * n_offers
     for k, campaign in enumerate(campaigns):
         audience.append(compiled(campaign.audience))
         for group, names in zip(campaign.groups, case_names(campaign), strict=True):
@@ -171,6 +187,7 @@ def compile_campaigns(
             group_case.append(len(case_campaign))
             case_campaign += [k] * len(names)
             case_wave += range(len(names))
+            case_after += [-1, *(round(wave.after_h * 3_600) for wave in campaign.waves)]
             case_points += [group.points] * len(names)
         group_start.append(len(group_case))
     bars = barred_with(campaigns)
@@ -186,6 +203,7 @@ def compile_campaigns(
         first_case=n_offers,
         case_campaign=whole(case_campaign or [-1]),
         case_wave=whole(case_wave or [0]),
+        case_after_s=whole(case_after or [-1]),
         case_points=whole(case_points or [0]),
         campaign_id=whole((rng.name_id("campaign:" + c.campaign) for c in campaigns), np.uint32),
         from_day=whole(p.from_day for p in plans),
@@ -200,7 +218,7 @@ def compile_campaigns(
         again_days=whole(c.participation.again_after_days for c in campaigns),
         after_acceptance=whole((c.participation.after_acceptance for c in campaigns), np.bool_),
         keep_day=whole(
-            max([last_day(c), *(last_day(campaigns[j]) for j in bars[k])])
+            max([last_day(c) + tail_days(c), *(last_day(campaigns[j]) for j in bars[k])])
             for k, c in enumerate(campaigns)
         ),
         bar_start=np.cumsum([0, *(len(b) for b in bars)]).astype(np.int64),

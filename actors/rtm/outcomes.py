@@ -46,6 +46,7 @@ def note_acceptance(t, s, sub, campaign):
     row = find(s.joined, key_of(sub, t.campaign.campaign_id[campaign]))
     if row >= 0:
         s.joined.state[row] |= np.uint8(JOINED_ACCEPTED)
+        s.joined.due_s[row] = -1
 
 
 @kernel

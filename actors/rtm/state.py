@@ -121,8 +121,9 @@ PARTICIPATION = sparse_schema(
     (
         Field("day", "i2", "days", "local day of the latest participation"),
         Field("times", "u1", "1", "times that the line took part, 255 at most"),
-        Field("case", "u2", "1", "use case of the latest one", named=True),
+        Field("case", "u2", "1", "use case of the latest contact", named=True),
         Field("state", "u1", "bits", "accepted; withheld by the local holdout"),
+        Field("due_s", "i4", "s", "moment of the next wave; -1 none"),
     ),
     doc="lines that took part in a campaign, by (line, campaign)",
 )

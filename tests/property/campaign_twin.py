@@ -5,6 +5,7 @@ It shares with the engine only the lottery of slots: which line has which rank i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,9 @@ class Member:
     """What one campaign has had with one line."""
 
     day: int
+    group: str = ""
+    wave: int = 0
+    due_ms: int | None = None
     accepted: bool = False
 
 
@@ -62,8 +66,8 @@ class Twin:
 
     def asked(
         self, start_ms: int, end_ms: int, facts: Callable[[int, int], dict[str, Any]]
-    ) -> list[tuple[int, int, int, str]]:
-        """Return (line, moment, campaign, sub-group) of a tick, in canonical order.
+    ) -> list[tuple[int, int, int, str, int]]:
+        """Return (line, moment, campaign, sub-group, wave) of a tick, in canonical order.
 
         Parameters
         ----------
@@ -76,10 +80,18 @@ class Twin:
                 continue
             group = self.group(number, facts(line, local - self.shift_ms[line]))
             if group is not None and not self.barred(number, line, local // DAY_MS):
-                found.append((line, local - self.shift_ms[line], number, group))
-        order = {c.campaign: k for k, c in enumerate(self.campaigns)}
-        found.sort(key=lambda hit: (hit[0], hit[1], order[self.campaigns[hit[2]].campaign]))
-        kept: list[tuple[int, int, int, str]] = []
+                found.append((line, local - self.shift_ms[line], number, group, 0))
+        for (number, line), member in self.members.items():
+            if member.due_ms is None or member.due_ms >= end_ms:
+                continue
+            at_ms = max(member.due_ms, start_ms)
+            now = facts(line, at_ms)
+            if now["alive"] and now["consent"]:
+                found.append((line, at_ms, number, member.group, member.wave + 1))
+            else:
+                member.due_ms = None
+        found.sort(key=lambda hit: (*hit[:3], self.place(hit[2], hit[3]), hit[4]))
+        kept: list[tuple[int, int, int, str, int]] = []
         for hit in found:
             same = [other[2] for other in kept if other[0] == hit[0]]
             if not any(other == hit[2] or self.exclude(other, hit[2]) for other in same):
@@ -112,13 +124,43 @@ class Twin:
             for other in range(len(self.campaigns))
         )
 
-    def won(self, number: int, line: int, ts_ms: int) -> None:
-        """Remember that a line takes part."""
-        day = (ts_ms + self.shift_ms[line]) // DAY_MS
-        before = self.members.get((number, line))
-        self.members[number, line] = Member(day, before is not None and before.accepted)
+    def place(self, number: int, group: str) -> int:
+        """Return the number of a sub-group."""
+        return [g.group for g in self.campaigns[number].groups].index(group)
+
+    def decided(self, number: int, line: int, group: str, wave: int, ts_ms: int, fate: str) -> None:
+        """Remember what became of an opening.
+
+        Parameters
+        ----------
+        fate : `lost`, `sent` or `withheld`
+        """
+        if wave == 0:
+            if fate == "lost":
+                return
+            day = (ts_ms + self.shift_ms[line]) // DAY_MS
+            self.members[number, line] = Member(day, group)
+        member = self.members[number, line]
+        member.wave, member.due_ms = wave, None
+        waves = self.campaigns[number].waves
+        if wave < len(waves) and fate != "withheld":
+            local = ts_ms + round(waves[wave].after_h * 3_600) * 1_000 + self.shift_ms[line]
+            due = self.open_from(number, local) - self.shift_ms[line]
+            member.due_ms = math.ceil(due / 1_000) * 1_000
+
+    def open_from(self, number: int, local_ms: int) -> int:
+        """Return the first moment from a local one on in the hours of a campaign."""
+        plan = self.campaigns[number].schedule
+        for day in range(local_ms // DAY_MS, local_ms // DAY_MS + 9):
+            if WEEKDAYS[(day + self.weekday) % 7] not in plan.weekdays:
+                continue
+            at = max(local_ms, day * DAY_MS + round(plan.from_h * HOUR_MS))
+            if at < day * DAY_MS + round(plan.to_h * HOUR_MS):
+                return at
+        raise AssertionError("no day of the week is open")
 
     def accept(self, number: int, line: int) -> None:
         """Remember an acceptance."""
         if (number, line) in self.members:
             self.members[number, line].accepted = True
+            self.members[number, line].due_ms = None

@@ -108,6 +108,10 @@ def campaign_lists(draw: Any) -> list[Campaign]:
                     "title": "t",
                     "audience": draw(st.one_of(st.just(""), rules)),
                     "groups": groups[draw(st.integers(0, 1)) :],
+                    "waves": [
+                        {"after_h": hours}
+                        for hours in draw(st.lists(st.sampled_from([0.3, 5, 40]), max_size=2))
+                    ],
                     "schedule": draw(schedules),
                     "participation": {
                         "again_after_days": draw(st.sampled_from([0, 1, 4])),
@@ -153,7 +157,12 @@ class Bench:
         contact = tables.contact._replace(
             tariff_minor=np.array(FEES, np.int64), high_more=0, low_fewer=0
         )
-        self.t = tables._replace(seed=np.uint64(SEED), contact=contact, campaign=self.r)
+        self.t = tables._replace(
+            seed=np.uint64(SEED),
+            contact=contact,
+            campaign=self.r,
+            case_service=np.zeros(64, np.bool_),
+        )
         self.profile, self.state = Columns(PROFILE, LINES), Columns(rtm.STATE, LINES)
         self.state["flags"][:] = rtm.ALIVE | rtm.CONSENT
         self.state["recent_case"][:] = rtm.NO_CASE
@@ -203,6 +212,7 @@ class Bench:
             "abroad": s["cell"][i] == rtm.NO_CELL,
             "silent_days": max(now_ms // 1000 - int(s["seen_s"][i]), 0) // 86_400,
             "plays": bool(s["plays"][i]),
+            "consent": bool(s["flags"][i] & rtm.CONSENT),
             "alive": bool(s["flags"][i] & rtm.ALIVE),
             "machine": bool(p["flags"][i] & M2M),
         }
@@ -311,17 +321,19 @@ def test_who_is_asked_is_said_by_the_book(
             log[name][:] = hits[name][:n]
         log["use_case"][:] = hits["value"][:n] + bench.r.first_case
         log["reason"][:] = m.CAP
-        for j, (line, ts_ms, number, _) in enumerate(got):
-            fate = fates[n_asked % len(fates)]
+        for j, (line, ts_ms, number, group, wave) in enumerate(got):
+            fate = ("lost", "sent", "sent", "withheld", "sent")[fates[n_asked % len(fates)]]
             n_asked += 1
-            if fate:
-                log["reason"][j] = m.HOLDOUT if fate == 1 else m.INTENDED
-                twin.won(number, line, ts_ms)
+            fate = "sent" if wave and fate == "withheld" else fate
+            log["reason"][j] = {"lost": m.CAP, "sent": m.INTENDED, "withheld": m.HOLDOUT}[fate]
+            twin.decided(number, line, group, wave, ts_ms, fate)
         bench.desk.note(bench.view, bench.t, log)
-        for j, (line, _, number, _) in enumerate(got):
-            if log["reason"][j] == m.INTENDED and (line + j) % 2:
+        for j, (line, _, number, _, _) in enumerate(got):
+            if log["reason"][j] == m.INTENDED and (line + j + n_asked) % 3 == 0:
                 note_acceptance(bench.t, bench.view, line, number)
                 twin.accept(number, line)
+            elif (line + n_asked) % 7 == 0:
+                bench.state["flags"][line - FIRST] &= ~np.uint8(rtm.CONSENT)
         if forget:
             bench.desk.forget(
                 np.array([(end_ms + bench.shift_ms(i)) // DAY_MS for i in range(LINES)])
@@ -335,13 +347,13 @@ def tick(start_ms: int, end_ms: int) -> Tick:
     return Tick(0, start_ms, end_ms, none, none, ())
 
 
-def named(bench: Bench, campaigns: list[Campaign], hits: Columns, j: int) -> tuple[int, str]:
-    """Return campaign and sub-group of a hit."""
+def named(bench: Bench, campaigns: list[Campaign], hits: Columns, j: int) -> tuple[int, str, int]:
+    """Return campaign, sub-group and wave of a hit."""
     case = int(hits["value"][j]) + bench.r.first_case
-    number = int(bench.r.case_campaign[case])
+    number, wave = int(bench.r.case_campaign[case]), int(bench.r.case_wave[case])
     first = int(bench.r.group_start[number])
-    group = bench.r.group_case[first : int(bench.r.group_start[number + 1])].tolist().index(case)
-    return number, campaigns[number].groups[group].group
+    cases = bench.r.group_case[first : int(bench.r.group_start[number + 1])].tolist()
+    return number, campaigns[number].groups[cases.index(case - wave)].group, wave
 
 
 def test_counters_fit_the_metrics() -> None:

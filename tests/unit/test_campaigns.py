@@ -44,6 +44,18 @@ GIFT = {
     "control": {"local_percent": 30},
 }
 NOBODY = {**GIFT, "campaign": "nobody", "audience": "tenure_days > 60000"}
+STEPS = {
+    "campaign": "steps",
+    "title": "Text, call, shop",
+    "audience": "tenure_days >= 30",
+    "groups": [{"group": "all", "offer": "plan_limit_pack", "channels": ["sms"]}],
+    "waves": [
+        {"after_h": 2, "channels": ["call"]},
+        {"after_h": 1.5, "channels": ["push", "sms"], "offer": "return_gift"},
+    ],
+    "schedule": {"days": 1, "from_h": 9, "to_h": 21},
+    "control": {"local_percent": 25},
+}
 EASY = {
     "rtm.cap.contacts": 15,
     "subscribers.answers.seen_share": 1,
@@ -243,28 +255,128 @@ def test_a_second_contact_is_counted_as_a_breach(day: Run) -> None:
     assert breaches[1][1] == breaches[1][0] > 50
 
 
+@pytest.fixture(scope="module")
+def sequence() -> Run:
+    """Two days with a sequence of three contacts, and calls without an end of capacity."""
+    options = scenario(STEPS)
+    options["catalog.define"]["channels"] = {"call": {"servers": 1e6, "failure": 0}}
+    options |= {"subscribers.answers.opt_out_share": 1, "subscribers.answers.need_weight": 4}
+    return run_world(tiny_world(subscribers=900, days=2, **options), partitions=3)
+
+
+def test_a_sequence_goes_on_for_those_alone_who_have_not_accepted(sequence: Run) -> None:
+    """By the recorded rows: wave after wave, in time and hours, until yes or an opt-out."""
+    cases = [case_of(sequence, name) for name in ("steps:all", "steps:all:2", "steps:all:3")]
+    rows, answers = sequence.rows("decisions"), sequence.rows("activity")
+    ended: dict[int, int] = {}
+    for sub, ts_ms, kind, code, ref in zip(
+        *(answers[name] for name in ("sub", "ts_ms", "kind", "code", "ref")), strict=True
+    ):
+        over = code == m.OPT_OUT or (code == m.ACCEPT and ref in cases)
+        if kind == m.RESPONSE and over:
+            ended.setdefault(int(sub), int(ts_ms))
+    opened: dict[int, list[tuple[int, int, int]]] = {}
+    for sub, ts_ms, case, reason in zip(
+        *(rows[name] for name in ("sub", "ts_ms", "use_case", "reason")), strict=True
+    ):
+        if case in cases:
+            wave = cases.index(case)
+            opened.setdefault(int(sub), []).append((wave, int(ts_ms), int(reason)))
+    n_stopped = n_whole = 0
+    for sub, told in opened.items():
+        assert [wave for wave, _, _ in told] == list(range(len(told)))
+        _, first_ms, reason = told[0]
+        if reason != m.INTENDED:
+            assert len(told) == 1
+            continue
+        due_ms = first_ms
+        for wave, hours in enumerate((2, 1.5), 1):
+            due_ms = hours_of_day(due_ms + round(hours * HOUR_MS))
+            stop_ms = ended.get(sub, 1 << 60)
+            if len(told) > wave:
+                # Seconds are cut upwards; what is heard within the tick comes too late.
+                assert due_ms <= told[wave][1] < due_ms + 1_000
+                assert stop_ms >= told[wave][1] - told[wave][1] % (HOUR_MS // 4)
+                due_ms = told[wave][1]
+                n_whole += wave == 2
+            else:
+                gone = stop_ms < due_ms or due_ms >= sequence.world.clock.end_ms
+                assert gone or sub in left(sequence)
+                n_stopped += stop_ms < due_ms
+                break
+    assert n_stopped > 15 and n_whole > 100
+    assert sequence.totals["campaign_breaches"].sum() == 0
+
+
+def hours_of_day(ms: int) -> int:
+    """Return the first moment from 9 to 21 h; the city keeps the clock of the scenario."""
+    day, at = divmod(ms, DAY_MS)
+    if at >= 21 * HOUR_MS:
+        return (day + 1) * DAY_MS + 9 * HOUR_MS
+    return day * DAY_MS + max(at, 9 * HOUR_MS)
+
+
+def left(run: Run) -> set[int]:
+    """Return the lines that were cut off or left in the run."""
+    rows = run.rows("account_events")
+    gone = np.isin(rows["kind"], (m.CHURNED, m.SUSPENDED))
+    return set(rows["sub"][gone].tolist())
+
+
+def test_waves_have_their_own_channels_offers_and_no_holdout(sequence: Run) -> None:
+    """The first wave is withheld from a quarter, the others from nobody; the third is a gift."""
+    t, tables = sequence.totals, sequence.world.rtm.tables
+    first, call, gift = (
+        case_of(sequence, name) for name in ("steps:all", "steps:all:2", "steps:all:3")
+    )
+    names = sequence.world.labels["channel"]
+    ways = [names[tables.case_channels[k, 0]] for k in (first, call, gift)]
+    assert ways == ["sms", "call", "push"]
+    assert tables.case_gift_minor[gift] == tables.case_gift_minor[case_of(sequence, "return_gift")]
+    assert t["ghosts"][first] > 50 and t["ghosts"][call] == t["ghosts"][gift] == 0
+    assert t["intended"][first] > t["intended"][call] > t["intended"][gift] > 50
+
+
+def test_no_cut_of_the_lines_changes_a_sequence(sequence: Run) -> None:
+    """The memory of waves is that of the line."""
+    again = run_world(sequence.world, partitions=1)
+    assert again.digest == sequence.digest
+
+
 CAMPAIGNS = {
     c["campaign"]: Campaign.model_validate(c)
-    for c in (DATA, GIFT, {**NOBODY, "participation": {"again_after_days": 5}})
+    for c in (DATA, GIFT, STEPS, {**NOBODY, "participation": {"again_after_days": 5}})
 }
 RIGHT = [
     Asked(1, 40, 10 * HOUR_MS, "data_now:app"),
     Asked(2, 41, 10 * HOUR_MS, "gift_now:all"),
 ]
 WRONG = {
-    "a second time": ([*RIGHT, Asked(1, 44, 11 * HOUR_MS, "data_now:rest")], {}),
-    "excludes": ([*RIGHT, Asked(2, 44, 11 * HOUR_MS, "data_now:rest")], {}),
-    "outside the schedule": ([*RIGHT, Asked(3, 44, 20 * HOUR_MS, "gift_now:all")], {}),
+    "a second time": ([*RIGHT, Asked(1, 44, 11 * HOUR_MS, "data_now:rest")], []),
+    "excludes": ([*RIGHT, Asked(2, 44, 11 * HOUR_MS, "data_now:rest")], []),
+    "outside the schedule": ([*RIGHT, Asked(3, 44, 20 * HOUR_MS, "gift_now:all")], []),
     "again after 0 days": (
-        [Asked(4, 37, 9 * HOUR_MS, "nobody:all"), Asked(4, 39, 10 * HOUR_MS, "nobody:all")], {},
+        [Asked(4, 37, 9 * HOUR_MS, "nobody:all"), Asked(4, 39, 10 * HOUR_MS, "nobody:all")], [],
     ),
-    "after an acceptance": ([Asked(5, 40, 10 * HOUR_MS, "nobody:all")], {(5, "nobody:all"): 39}),
+    "after an acceptance": ([Asked(5, 40, 10 * HOUR_MS, "nobody:all")], [(5, "nobody:all", 39)]),
+    "a wave without a first contact": ([Asked(6, 44, 13 * HOUR_MS, "steps:all:2")], []),
+    "a wave before its time": (
+        [Asked(7, 40, 10 * HOUR_MS, "steps:all"), Asked(7, 44, 11 * HOUR_MS, "steps:all:2")], [],
+    ),
+    "a wave after the acceptance": (
+        [Asked(8, 40, 10 * HOUR_MS, "steps:all"), Asked(8, 50, 13 * HOUR_MS, "steps:all:2")],
+        [(8, "steps:all", 45)],
+    ),
+    "a wave for a line that is withheld": (
+        [Asked(9, 40, 10 * HOUR_MS, "steps:all", withheld=True),
+         Asked(9, 50, 13 * HOUR_MS, "steps:all:2")], [],
+    ),
 }  # fmt: skip
 
 
 def test_the_plain_check_passes_what_is_right() -> None:
     """An acceptance that the engine hears of in the same tick comes too late to be minded."""
-    told = {(1, "data_now:app"): 44, (2, "gift_now:all"): 41}
+    told = [(1, "data_now:app", 44), (2, "gift_now:all", 41)]
     assert broken(RIGHT, told, CAMPAIGNS, weekday=0) == []
 
 
