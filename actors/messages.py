@@ -60,9 +60,10 @@ VISIT_KINDS = ("content", "shop", "cart", "rival", "finance", "travel")
 VISIT_CONTENT, VISIT_SHOP, VISIT_CART, VISIT_RIVAL, VISIT_FINANCE, VISIT_TRAVEL = 0, 1, 2, 3, 4, 5
 
 ORGANIC, OFFERED = 0, 1
-RESPONSES = ("seen", "click", "accept", "opt_out", "check_in")
-SEEN, CLICK, ACCEPT, OPT_OUT, CHECK_IN = 0, 1, 2, 3, 4
-"""A check-in names a geofence as `ref`; all others name a use case."""
+RESPONSES = ("seen", "click", "accept", "opt_out", "check_in", "reply")
+SEEN, CLICK, ACCEPT, OPT_OUT, CHECK_IN, REPLY = 0, 1, 2, 3, 4, 5
+"""A check-in names a geofence as `ref`; all others name a use case.  The units of a reply are the
+number of the answer that was chosen."""
 
 # --- `Rated.result` ---------------------------------------------------------------------------
 RESULTS = ("free", "bucket", "charged", "partial", "denied", "not_rated")

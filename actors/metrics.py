@@ -21,6 +21,7 @@ SUBSCRIBER_METRICS = (
     Metric("clicked", ("use_case",), "answers", "messages opened"),
     Metric("accepted", ("use_case",), "answers", "offers accepted"),
     Metric("opted_out", ("use_case",), "answers", "marketing consent withdrawn"),
+    Metric("replied", ("use_case",), "answers", "questions answered"),
     Metric("truth_n", ("use_case",), "winners", "treated winners with both worlds known"),
     Metric("truth_y1_minor", ("use_case",), "minor", "margin within the horizon with the message"),
     Metric("truth_y0_minor", ("use_case",), "minor", "margin within the horizon without it"),

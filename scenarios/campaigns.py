@@ -17,7 +17,7 @@ from actors.rtm.campaign_params import Campaign, Group
 from actors.rtm.campaign_rules import resolver
 from actors.rtm.campaign_tables import RULE, CampaignTables, case_names, compile_campaigns
 from actors.rtm.campaigns import count_audience
-from actors.rtm.params import Cap, Control, Offer, TreatmentParams
+from actors.rtm.params import NEEDS, Cap, Control, Offer, Product, TreatmentParams
 from scenarios.estimates import Estimate, share
 from sim.core import rng
 from sim.core.errors import ScenarioError
@@ -50,6 +50,8 @@ def _case(
 
     Who is withheld is said by the first wave; further ones are for those who were contacted.
     """
+    if campaign.survey is not None:
+        return _asked_case(campaign, group, wave, name, offers)
     told = campaign.waves[wave - 1] if wave else None
     own = told is None or not told.offer
     base = offers[group.offer if told is None or own else told.offer]
@@ -78,6 +80,58 @@ def _case(
             "control": Control(local_percent=0) if wave else campaign.control,
             "initiative": None,
         }
+    )
+
+
+def _asked_case(
+    campaign: Campaign, group: Group, wave: int, name: str, offers: Mapping[str, Offer]
+) -> Offer:
+    """Return the use case of a question (`wave` 0), or of what one of its answers leads to."""
+    survey = campaign.survey
+    assert survey is not None
+    told = survey.answers[wave - 1] if wave else None
+    base = offers[group.offer if told is None else told.offer]
+    channels = group.channels if told is None else told.channels
+    changes: dict[str, Any] = {
+        "offer": name,
+        "title": campaign.title,
+        "when": {},
+        "treatments": tuple(TreatmentParams(channel=c) for c in channels) or base.treatments,
+        "policy": base.policy.model_copy(update={"cap": Cap(contacts=1, per_days=1)}),
+        "control": Control(local_percent=0) if wave else campaign.control,
+        "initiative": None,
+    }
+    if told is None:
+        # There is nothing to accept: whoever likes something says so by an answer.
+        changes |= {
+            "product": Product(kind="care"),
+            "truth": base.truth.model_copy(update={"b0": -20.0, "relief": 0.0, "place": False}),
+        }
+    return base.model_copy(update=changes)
+
+
+def with_questions(tables: Any, catalogue: Any) -> Any:
+    """Return the subscribers' tables with what people make of the questions of campaigns.
+
+    Parameters
+    ----------
+    tables : of a run whose use cases are the offers and those of the campaigns
+    """
+    share = [0.0] * len(catalogue.offers)
+    needs: list[list[int]] = [[] for _ in share]
+    for campaign in catalogue.campaigns.values():
+        survey = campaign.survey
+        for names in case_names(campaign):
+            asks = survey is not None
+            share += [survey.replies if survey else 0.0] + [0.0] * (len(names) - 1)
+            liked = [NEEDS.index(a.category) for a in survey.answers] if survey else []
+            needs += [liked if asks else [], *([] for _ in names[1:])]
+    if not any(needs):
+        return tables
+    return tables._replace(
+        case_reply=np.array([rng.threshold(x) for x in share], np.uint32),
+        reply_start=np.cumsum([0, *(len(x) for x in needs)]).astype(np.int64),
+        reply_need=np.array([kind for x in needs for kind in x], np.int64),
     )
 
 
@@ -110,7 +164,13 @@ def with_campaigns(world: Any, catalogue: Any) -> Any:
         rule_start=np.append(tables.rule_start, np.int64(len(bound) + n_cases - n_offers)),
         rule_cases=np.concatenate([bound, np.arange(n_offers, n_cases, dtype=np.int64)]),
     )
-    return replace(world, rtm=replace(world.rtm, tables=tables), audiences=sizes)
+    people = with_questions(world.subscribers.tables, catalogue)
+    return replace(
+        world,
+        rtm=replace(world.rtm, tables=tables),
+        subscribers=replace(world.subscribers, tables=people),
+        audiences=sizes,
+    )
 
 
 def compile_world_campaigns(

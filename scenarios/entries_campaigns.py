@@ -66,6 +66,17 @@ def campaigns_name_what_exists(nodes: Entries, models: Models) -> list[Problem]:
                     path = ("waves", i, "channels", j)
                     shipped = shipped_names("channels")
                     found.append(_missing(node, path, "channel", channel, channels, shipped))
+        answers = campaign.survey.answers if campaign.survey else ()
+        for i, answer in enumerate(answers):
+            if answer.offer not in offers:
+                path = ("survey", "answers", i, "offer")
+                shipped = shipped_names("offers")
+                found.append(_missing(node, path, "offer", answer.offer, offers, shipped))
+            for j, channel in enumerate(answer.channels):
+                if channel not in channels:
+                    path = ("survey", "answers", i, "channels", j)
+                    shipped = shipped_names("channels")
+                    found.append(_missing(node, path, "channel", channel, channels, shipped))
         for i, other in enumerate(campaign.participation.not_with):
             if other not in campaigns or other == name:
                 path = ("participation", "not_with", i)
@@ -99,7 +110,16 @@ def campaigns_can_ask(nodes: Entries, models: Models) -> list[Problem]:
     for name, campaign in models["campaigns"].items():
         node = nodes["campaigns"][name]
         plan = campaign.schedule
-        n_cases += len(campaign.groups) * (1 + len(campaign.waves))
+        answers = campaign.survey.answers if campaign.survey else ()
+        n_cases += len(campaign.groups) * (1 + len(campaign.waves) + len(answers))
+        if answers and campaign.waves:
+            path: Loc = ("waves",)
+            found.append(problem_at(_at(node, path), path, "a survey has no waves",
+                                    expected="`survey` or `waves`"))  # fmt: skip
+        if len({a.answer for a in answers}) < len(answers):
+            path = ("survey", "answers")
+            found.append(problem_at(_at(node, path), path, "an answer stands twice",
+                                    expected="each name once"))  # fmt: skip
         if plan.to_h <= plan.from_h:
             path: Loc = ("schedule", "to_h")
             expected = f"above from_h {plan.from_h:g}"

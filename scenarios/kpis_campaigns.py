@@ -20,8 +20,8 @@ from scenarios.kpis_cases import PER, TREATED, WITHHELD, arm
 
 SUMMED = (
     "trigger_hits", "eligible", "allowed", "won", "intended", "sent", "delivered", "seen",
-    "clicked", "accepted", "opted_out", "purchases", "revenue_minor", "cost_minor", "saved_minor",
-    "margin_minor", "ghosts",
+    "clicked", "replied", "accepted", "opted_out", "purchases", "revenue_minor", "cost_minor",
+    "saved_minor", "margin_minor", "ghosts",
 )  # fmt: skip
 """Figures of a use case that add up over sub-groups and waves."""
 
@@ -79,7 +79,10 @@ def campaigns(
             "groups": {
                 group: {
                     **_sums(totals, told, told[:1], horizon_days),
-                    "waves": [{key: case[key] for key in SUMMED} for _, _, case in told],
+                    "waves": [
+                        {"use_case": name, **{key: case[key] for key in SUMMED}}
+                        for name, _, case in told
+                    ],
                 }
                 for group, told in mine.items()
             },

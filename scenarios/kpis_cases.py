@@ -119,6 +119,7 @@ def _case(
         "seen": count("seen"),
         "clicked": count("clicked"),
         "accepted": count("accepted"),
+        "replied": count("replied"),
         "incremental": _incremental(conversion),
         "suppressed": {r: n for r, n in ended.items() if r != "intended"},
         "opted_out": count("opted_out"),

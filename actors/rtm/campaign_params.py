@@ -92,6 +92,32 @@ class Wave(Params):
     )
 
 
+class Answer(Params):
+    """One answer to a question, and what it leads to."""
+
+    answer: str = Field(description="name", pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    category: Literal[
+        "data", "roaming", "shopping", "money", "loyalty", "device", "renewal", "partner"
+    ] = Field(description="what a person likes who chooses it (truth; the engine sees the answer)")
+    offer: str = Field(description="offer that is sent then, at its own price")
+    channels: tuple[str, ...] = Field(
+        default=(), max_length=8, description="channels in order; empty: those of the offer"
+    )
+
+
+class Survey(Params):
+    """A question in place of an offer; the answer decides what is offered next."""
+
+    answers: tuple[Answer, ...] = Field(min_length=2, max_length=8)
+    replies: float = Field(
+        default=0.068, ge=0, le=1,
+        description="of those who see the question, so many answer it (truth; published: 6.8 %)",
+    )  # fmt: skip
+    after_min: float = Field(
+        default=2, ge=0, le=10_080, description="minutes from the answer to the offer"
+    )
+
+
 class Campaign(Params):
     """Who is asked what, when and how often."""
 
@@ -108,6 +134,11 @@ class Campaign(Params):
         description="further contacts, one after another, until a line accepts or withdraws its "
         "consent; withheld lines get none",
     )  # fmt: skip
+    survey: Survey | None = Field(
+        default=None,
+        description="asks first, under the policy of the sub-group's offer, and offers what the "
+        "answer says; in place of waves",
+    )
     schedule: Schedule = Schedule()
     participation: Participation = Participation()
     control: Control = Control()

@@ -31,7 +31,9 @@ class CampaignTables(NamedTuple):
     rule : index of the rule of campaigns, -1 without any
     first_case : number of their first use case; those before it are offers
     case_campaign : (n_cases,) int64, campaign of a use case, -1 for offers
-    case_wave : (n_cases,) int64, 0 for the first contact
+    case_wave : (n_cases,) int64, 0 for the first contact, 1 for what an answer leads to
+    case_answers : (n_cases,) int64, answers that a question has; their use cases follow it
+    case_reply_s : (n_cases,) int64, from an answer to what it leads to, s
     case_after_s : (n_cases,) int64, delay of a wave behind the one before, s; -1 for others
     case_points : (n_cases,) int64, loyalty points for an acceptance
     campaign_id : (n,) uint32, name ids
@@ -57,6 +59,8 @@ class CampaignTables(NamedTuple):
     first_case: int
     case_campaign: np.ndarray
     case_wave: np.ndarray
+    case_answers: np.ndarray
+    case_reply_s: np.ndarray
     case_after_s: np.ndarray
     case_points: np.ndarray
     campaign_id: np.ndarray
@@ -89,14 +93,12 @@ class CampaignTables(NamedTuple):
 
 
 def case_names(campaign: Campaign) -> list[list[str]]:
-    """Return the names of the use cases of each sub-group, wave by wave."""
-    return [
-        [
-            f"{campaign.campaign}:{group.group}" + (f":{wave + 1}" if wave else "")
-            for wave in range(len(campaign.waves) + 1)
-        ]
-        for group in campaign.groups
-    ]
+    """Return the names of the use cases of each sub-group: waves, or a question and answers."""
+    later = [str(wave + 2) for wave in range(len(campaign.waves))]
+    if campaign.survey is not None:
+        later = [answer.answer for answer in campaign.survey.answers]
+    names = (f"{campaign.campaign}:{group.group}" for group in campaign.groups)
+    return [[name, *(f"{name}:{more}" for more in later)] for name in names]
 
 
 def open_days(campaign: Campaign, weekday: int) -> int:
@@ -127,6 +129,8 @@ def last_day(campaign: Campaign) -> int:
 
 def tail_days(campaign: Campaign) -> int:
     """Return how many days the waves of a campaign may reach beyond the first contact."""
+    if campaign.survey is not None:
+        return math.ceil(campaign.survey.after_min / 1_440) + 30  # answers come days later
     # A wave outside the hours waits for the next day of the week on which the campaign asks.
     return sum(math.ceil(wave.after_h / 24) + 7 for wave in campaign.waves)
 
@@ -179,15 +183,21 @@ def compile_campaigns(
 
     audience, group_start, group_test, group_case = [], [0], [], []
     case_campaign, case_wave, case_points = [-1] * n_offers, [0] * n_offers, [0] * n_offers
-    case_after = [-1] * n_offers
+    case_after, case_answers = [-1] * n_offers, [0] * n_offers
+    case_reply = [0] * n_offers
     for k, campaign in enumerate(campaigns):
         audience.append(compiled(campaign.audience))
         for group, names in zip(campaign.groups, case_names(campaign), strict=True):
             group_test.append(compiled(group.when))
             group_case.append(len(case_campaign))
             case_campaign += [k] * len(names)
-            case_wave += range(len(names))
-            case_after += [-1, *(round(wave.after_h * 3_600) for wave in campaign.waves)]
+            survey = campaign.survey
+            n_answers = 0 if survey is None else len(survey.answers)
+            case_answers += [n_answers] + [0] * (len(names) - 1)
+            case_reply += [0 if survey is None else round(survey.after_min * 60)] * len(names)
+            case_wave += [0] + [1] * n_answers if n_answers else range(len(names))
+            case_after += [-1] + [-1] * n_answers
+            case_after += [round(wave.after_h * 3_600) for wave in campaign.waves]
             case_points += [group.points] * len(names)
         group_start.append(len(group_case))
     bars = barred_with(campaigns)
@@ -203,6 +213,8 @@ def compile_campaigns(
         first_case=n_offers,
         case_campaign=whole(case_campaign or [-1]),
         case_wave=whole(case_wave or [0]),
+        case_answers=whole(case_answers or [0]),
+        case_reply_s=whole(case_reply or [0]),
         case_after_s=whole(case_after or [-1]),
         case_points=whole(case_points or [0]),
         campaign_id=whole((rng.name_id("campaign:" + c.campaign) for c in campaigns), np.uint32),

@@ -406,7 +406,7 @@ class CampaignDesk:
         self._counts = np.zeros((len(tables.campaign_id), 4), np.int64)
         n_blocks = (first + max(profile.n, 1) - 1) // BLOCK_LINES - first // BLOCK_LINES + 1
         self._clocks = np.zeros(n_blocks, np.int64)
-        self._waves = bool((tables.case_after_s >= 0).any())
+        self._waves = bool((tables.case_wave > 0).any())
         if self.used:
             block_clocks(profile["region"], tables.shift_of, first, self._clocks)
 

@@ -50,10 +50,23 @@ def note_acceptance(t, s, sub, campaign):
 
 
 @kernel
-def take_answer(t, s, i, sub, ts_ms, day, code, case, credits, nc):
+def note_reply(t, s, sub, case, answer, ts_ms):
+    """Plan what an answer leads to, where its question was the last contact of the campaign."""
+    if not 0 <= answer < t.campaign.case_answers[case]:
+        return
+    row = find(s.joined, key_of(sub, t.campaign.campaign_id[t.campaign.case_campaign[case]]))
+    if row >= 0 and s.joined.case[row] == case and s.joined.due_s[row] < 0:
+        s.joined.case[row] = case + answer
+        s.joined.due_s[row] = -(-ts_ms // 1000) + t.campaign.case_reply_s[case]
+
+
+@kernel
+def take_answer(t, s, i, sub, ts_ms, day, code, case, units, credits, nc):
     """Close the loop on an answer: give what was accepted, respect what was refused."""
-    if code == m.CLICK or code == m.ACCEPT:
+    if code == m.CLICK or code == m.ACCEPT or code == m.REPLY:
         mark_answered(s, i, case)
+    if code == m.REPLY:
+        note_reply(t, s, sub, case, units, ts_ms)
     if code == m.ACCEPT and t.belief.learns:
         mark_taken(t, s, sub, case)
     if code == m.ACCEPT and t.contact.case_limits[case]:

@@ -210,7 +210,8 @@ def heed(s, p, t, i, sub, a, r, k, row, day, home, slow, dwelt, hits, n, found, 
     elif kind == m.PURCHASE:
         take_purchase(t, s, i, sub, day, code, np.int64(a.ref[k]), charged, r.result[k])
     elif kind == m.RESPONSE:
-        nc = take_answer(t, s, i, sub, ts_ms, day, code, np.int64(a.ref[k]), credits, nc)
+        case, units = np.int64(a.ref[k]), np.int64(a.units[k])
+        nc = take_answer(t, s, i, sub, ts_ms, day, code, case, units, credits, nc)
         n = ask_answer(row, sub, ts_ms, t.options, hits, n)
     n = ask_back(kind, row, s.held, sub, ts_ms, t, hits, n)
     return n, nf, nc

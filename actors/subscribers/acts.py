@@ -216,6 +216,10 @@ def act_answer(s, p, seed, i, due, d, x, nx, sub, t, c):
     if action == m.OPT_OUT:
         c.opted_out[case] += 1
         return put(x, nx, sub, ts_ms, m.RESPONSE, m.OPT_OUT, case, 0, -1)
+    if action == m.REPLY:
+        c.replied[case] += 1
+        chosen = np.int64(due.need_born_s[d])
+        return put(x, nx, sub, ts_ms, m.RESPONSE, m.REPLY, case, chosen, -1)
     born = due.need_born_s[d]
     kind = t.case_need[case]
     if born != LONG_AGO_S:

@@ -20,6 +20,7 @@ from sim.core.rng import draw, draw_cause, stream
 
 S_SEEN = stream("a message is seen")
 S_ANSWER = stream("answer to a message")
+S_REPLY = stream("answers a question")
 S_TASTE = stream("lasting taste")
 FATIGUE_MAX = 60_000
 
@@ -175,6 +176,32 @@ def both_worlds(
 
 
 @kernel
+def reply_to(s, t, seed, i, sub, case, key_s, now_s):
+    """Return the number of the answer that a person gives to a question, or -1.
+
+    The answer is that of the category liked most: lasting taste, a need that is alive, and chance.
+    """
+    first, last = t.reply_start[case], t.reply_start[case + 1]
+    best = np.int64(-1)
+    if last == first or t.effects_q == 0:
+        return best
+    a, _, _, _ = draw_cause(seed, S_REPLY, sub, t.case_id[case], key_s, 0)
+    if a >= t.case_reply[case]:
+        return best
+    most = np.int64(-1 << 40)
+    for k in range(first, last):
+        kind = t.reply_need[k]
+        _, b, _, _ = draw_cause(seed, S_REPLY, sub, t.case_id[case], key_s, k - first + 1)
+        liking = taste_q(t, seed, sub, kind) + np.int64(quantile(t.logit_q, b)) // 4
+        slot = find_need(s, t, i, kind, now_s)
+        if slot >= 0:
+            liking += decay_q(t, now_s - np.int64(s.need_born_s[i, slot]), t.need_tau_s[kind])
+        if liking > most:
+            most, best = liking, k - first
+    return best
+
+
+@kernel
 def hear(
     s, p, t, seed, i, sub, case, channel, status, sent_ms, trigger_ms, floor_ms, truth, r,
     ex, n_old, n_ex, c,
@@ -200,11 +227,12 @@ def hear(
             not t.case_service[case]
             and np.int64(g) * 1024 < np.int64(t.opt_out) * fatigue * t.effects_q // 1024
         )
-        if accepts or opts_out:
+        reply = reply_to(s, t, seed, i, sub, case, trigger_ms // 1000, sent_ms // 1000)
+        if accepts or opts_out or reply >= 0:
             ex.sub[n_ex] = sub
             ex.use_case[n_ex] = case
-            ex.action[n_ex] = m.ACCEPT if accepts else m.OPT_OUT
-            ex.need_born_s[n_ex] = born
+            ex.action[n_ex] = m.ACCEPT if accepts else (m.OPT_OUT if opts_out else m.REPLY)
+            ex.need_born_s[n_ex] = born if accepts or opts_out else reply
             ex.ts_ms[n_ex] = t1_ms
             n_ex += 1
             c.exposures_made[0] += 1

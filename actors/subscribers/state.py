@@ -58,8 +58,13 @@ EXPOSURE = Schema(
     (
         Field("sub", "i4", "1", "global id of the line"),
         Field("use_case", "i2", "1", "offer of the message", named=True),
-        Field("action", "u1", "code", "accept, click or opt_out"),
-        Field("need_born_s", "i4", "s", "birth of the want that it answers; `LONG_AGO_S` none"),
+        Field("action", "u1", "code", "accept, opt_out or reply"),
+        Field(
+            "need_born_s",
+            "i4",
+            "s",
+            "birth of the want that it answers, `LONG_AGO_S` none; of a reply, its number",
+        ),
         Field("ts_ms", "i8", "ms", "moment of the answer"),
     ),
     doc="answers that people will give to messages they hold",

@@ -430,6 +430,9 @@ class SubscriberTables(NamedTuple):
     case_deal: np.ndarray
     case_margin_minor: np.ndarray
     case_valid_ms: np.ndarray
+    case_reply: np.ndarray
+    reply_start: np.ndarray
+    reply_need: np.ndarray
     channel_attention_q: np.ndarray
     channel_speed_q: np.ndarray
     channel_annoy_q: np.ndarray

@@ -74,6 +74,15 @@ def case_margin_minor(
     return round(value * price_level)
 
 
+def no_questions(n_cases: int) -> dict[str, np.ndarray]:
+    """Return the columns of questions of use cases that ask none."""
+    return {
+        "case_reply": np.zeros(max(n_cases, 1), np.uint32),
+        "reply_start": np.zeros(max(n_cases, 1) + 1, np.int64),
+        "reply_need": np.zeros(0, np.int64),
+    }
+
+
 def case_tables(
     offers: Sequence[Offer], billing: BillingParams, price_level: float
 ) -> dict[str, Any]:
@@ -108,6 +117,7 @@ def case_tables(
             (case_margin_minor(o, vat=billing.vat, credit_fee_share=billing.credit_fee_share,
                                price_level=price_level) for o in offers), np.int64
         ),
+        **no_questions(len(offers)),
         "case_valid_ms": column(
             ((6 if o.truth.place else ANSWER_WINDOW_H) * 3_600_000 for o in offers), np.int64
         ),

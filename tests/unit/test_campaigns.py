@@ -56,6 +56,22 @@ STEPS = {
     "schedule": {"days": 1, "from_h": 9, "to_h": 21},
     "control": {"local_percent": 25},
 }
+SURVEY = {
+    "campaign": "poll",
+    "title": "What would you like?",
+    "audience": "tenure_days >= 30",
+    "groups": [{"group": "all", "offer": "plan_limit_pack", "channels": ["sms"]}],
+    "survey": {
+        "replies": 0.9,
+        "after_min": 3,
+        "answers": [
+            {"answer": "data", "category": "data", "offer": "plan_limit_pack", "channels": ["sms"]},
+            {"answer": "gift", "category": "loyalty", "offer": "return_gift"},
+        ],
+    },
+    "schedule": {"days": 1, "from_h": 9, "to_h": 18},
+    "control": {"local_percent": 20},
+}
 EASY = {
     "rtm.cap.contacts": 15,
     "subscribers.answers.seen_share": 1,
@@ -343,6 +359,64 @@ def test_no_cut_of_the_lines_changes_a_sequence(sequence: Run) -> None:
     assert again.digest == sequence.digest
 
 
+@pytest.fixture(scope="module")
+def poll() -> Run:
+    """A day with a survey."""
+    return run_world(tiny_world(subscribers=1_200, **scenario(SURVEY)), partitions=3)
+
+
+def test_the_answer_to_a_survey_decides_what_is_offered(poll: Run) -> None:
+    """Who replies is offered what was chosen, some minutes later; nobody else is offered a thing."""
+    question, data, gift = (
+        case_of(poll, n) for n in ("poll:all", "poll:all:data", "poll:all:gift")
+    )
+    rows, decisions = poll.rows("activity"), poll.rows("decisions")
+    mine = (rows["kind"] == m.RESPONSE) & (rows["code"] == m.REPLY)
+    assert mine.sum() > 100 and (rows["ref"][mine] == question).all()
+    told = {
+        int(sub): (int(units), int(ts_ms))
+        for sub, units, ts_ms in zip(
+            *(rows[name][mine] for name in ("sub", "units", "ts_ms")), strict=True
+        )
+    }
+    assert {units for units, _ in told.values()} == {0, 1}
+    offered = np.isin(decisions["use_case"], (data, gift))
+    seen = set()
+    for sub, ts_ms, case in zip(
+        *(decisions[name][offered] for name in ("sub", "ts_ms", "use_case")), strict=True
+    ):
+        units, at_ms = told[int(sub)]
+        assert case == (data, gift)[units] and ts_ms >= at_ms + 180_000 and sub not in seen
+        seen.add(int(sub))
+    end_ms = poll.world.clock.end_ms
+    missing = {sub for sub, (_, at_ms) in told.items() if at_ms < end_ms - HOUR_MS // 2} - seen
+    optout = rows["sub"][(rows["kind"] == m.RESPONSE) & (rows["code"] == m.OPT_OUT)]
+    assert missing <= set(optout.tolist()) | left(poll)
+    t = poll.totals
+    assert t["accepted"][question] == 0 < t["accepted"][data] + t["accepted"][gift]
+    assert t["replied"][question] == mine.sum() and t["campaign_breaches"].sum() == 0
+    assert t["ghosts"][question] > 50
+
+
+def test_people_choose_what_they_like(poll: Run) -> None:
+    """Those who chose data like it more than those who chose gifts do (the truth knows)."""
+    from actors.rtm.params import NEEDS
+    from actors.subscribers.answers import taste_q
+    from sim.core.rng import seed64
+
+    rows = poll.rows("activity")
+    mine = (rows["kind"] == m.RESPONSE) & (rows["code"] == m.REPLY)
+    tables, seed = poll.world.subscribers.tables, seed64(poll.world.seed)
+    kinds = [NEEDS.index(name) for name in ("data", "loyalty")]
+    liking = np.array(
+        [taste_q(tables, seed, sub, kinds[0]) - taste_q(tables, seed, sub, kinds[1])
+         for sub in rows["sub"][mine].tolist()]
+    )  # fmt: skip
+    chose_data = rows["units"][mine] == 0
+    gap = liking[chose_data].mean() - liking[~chose_data].mean()
+    assert gap > 5 * liking.std() * (1 / chose_data.sum() + 1 / (~chose_data).sum()) ** 0.5
+
+
 CAMPAIGNS = {
     c["campaign"]: Campaign.model_validate(c)
     for c in (DATA, GIFT, STEPS, {**NOBODY, "participation": {"again_after_days": 5}})
@@ -508,6 +582,7 @@ BAD = {
     "no hour is left": patched(schedule={"from_h": 12, "to_h": 12}),
     "rounds overlap": patched(schedule={"days": 9, "rounds": 2, "every_days": 8}),
     "no such campaign": patched(participation={"not_with": ["gift_now"]}),
+    "a survey has no waves": {**SURVEY, "waves": [{"after_h": 1}]},
     "not a name": {**GIFT, "campaign": "Gift"},
 }  # fmt: skip
 
