@@ -366,7 +366,7 @@ def poll() -> Run:
 
 
 def test_the_answer_to_a_survey_decides_what_is_offered(poll: Run) -> None:
-    """Who replies is offered what was chosen, some minutes later; nobody else is offered a thing."""
+    """Who replies is offered what was chosen, some minutes later; nobody else is."""
     question, data, gift = (
         case_of(poll, n) for n in ("poll:all", "poll:all:data", "poll:all:gift")
     )
