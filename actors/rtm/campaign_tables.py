@@ -147,6 +147,30 @@ def barred_with(campaigns: Sequence[Campaign]) -> list[set[int]]:
     return out
 
 
+def _case_columns(campaigns: Sequence[Campaign], n_offers: int) -> dict[str, list[int]]:
+    """Return the columns of use cases, those of offers first, in the order of `case_names`."""
+    out = {
+        name: [nothing] * n_offers
+        for name, nothing in (
+            ("campaign", -1), ("wave", 0), ("answers", 0), ("reply_s", 0), ("after_s", -1),
+            ("points", 0),
+        )
+    }  # fmt: skip
+    for k, campaign in enumerate(campaigns):
+        survey = campaign.survey
+        n_answers = 0 if survey is None else len(survey.answers)
+        after = [round(wave.after_h * 3_600) for wave in campaign.waves]
+        for group in campaign.groups:
+            n = 1 + n_answers + len(after)
+            out["campaign"] += [k] * n
+            out["wave"] += [0, *([1] * n_answers or range(1, n))]
+            out["answers"] += [n_answers] + [0] * (n - 1)
+            out["reply_s"] += [0 if survey is None else round(survey.after_min * 60)] * n
+            out["after_s"] += [-1] * (n - len(after)) + after
+            out["points"] += [group.points] * n
+    return out
+
+
 def compile_campaigns(
     campaigns: Sequence[Campaign],
     *,
@@ -182,23 +206,14 @@ def compile_campaigns(
         return moved(first)
 
     audience, group_start, group_test, group_case = [], [0], [], []
-    case_campaign, case_wave, case_points = [-1] * n_offers, [0] * n_offers, [0] * n_offers
-    case_after, case_answers = [-1] * n_offers, [0] * n_offers
-    case_reply = [0] * n_offers
+    cases = _case_columns(campaigns, n_offers)
     for k, campaign in enumerate(campaigns):
         audience.append(compiled(campaign.audience))
+        first = cases["campaign"].index(k)
         for group, names in zip(campaign.groups, case_names(campaign), strict=True):
             group_test.append(compiled(group.when))
-            group_case.append(len(case_campaign))
-            case_campaign += [k] * len(names)
-            survey = campaign.survey
-            n_answers = 0 if survey is None else len(survey.answers)
-            case_answers += [n_answers] + [0] * (len(names) - 1)
-            case_reply += [0 if survey is None else round(survey.after_min * 60)] * len(names)
-            case_wave += [0] + [1] * n_answers if n_answers else range(len(names))
-            case_after += [-1] + [-1] * n_answers
-            case_after += [round(wave.after_h * 3_600) for wave in campaign.waves]
-            case_points += [group.points] * len(names)
+            group_case.append(first)
+            first += len(names)
         group_start.append(len(group_case))
     bars = barred_with(campaigns)
     plans = [c.schedule for c in campaigns]
@@ -211,12 +226,12 @@ def compile_campaigns(
     return CampaignTables(
         rule=rule if campaigns else -1,
         first_case=n_offers,
-        case_campaign=whole(case_campaign or [-1]),
-        case_wave=whole(case_wave or [0]),
-        case_answers=whole(case_answers or [0]),
-        case_reply_s=whole(case_reply or [0]),
-        case_after_s=whole(case_after or [-1]),
-        case_points=whole(case_points or [0]),
+        case_campaign=whole(cases["campaign"] or [-1]),
+        case_wave=whole(cases["wave"] or [0]),
+        case_answers=whole(cases["answers"] or [0]),
+        case_reply_s=whole(cases["reply_s"] or [0]),
+        case_after_s=whole(cases["after_s"] or [-1]),
+        case_points=whole(cases["points"] or [0]),
         campaign_id=whole((rng.name_id("campaign:" + c.campaign) for c in campaigns), np.uint32),
         from_day=whole(p.from_day for p in plans),
         days=whole(p.days for p in plans),

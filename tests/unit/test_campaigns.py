@@ -20,90 +20,14 @@ from scenarios.participation import Asked, broken
 from sim.core.columns import Columns
 from sim.core.errors import InvariantError, ScenarioError
 from sim.record.store import open_run
+from tests.campaigns import DATA, GIFT, HOUR_MS, NOBODY, STEPS, SURVEY, case_of, heard, scenario
 from tests.factories import Run, run_world, same_rows, tiny_world
-
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-DATA = {
-    "campaign": "data_now",
-    "title": "Data now",
-    "audience": "smartphone and tenure_days >= 30",
-    "groups": [
-        {"group": "app", "when": "app", "offer": "plan_limit_pack", "discount": 0.5,
-         "channels": ["push"], "points": 40},
-        {"group": "rest", "offer": "plan_limit_pack", "channels": ["sms"]},
-    ],
-    "schedule": {"days": 1, "from_h": 10, "to_h": 18},
-    "participation": {"not_with": ["gift_now"]},
-}  # fmt: skip
-GIFT = {
-    "campaign": "gift_now",
-    "title": "A gift now",
-    "audience": "segment in [mass, youth] and prepaid",
-    "groups": [{"group": "all", "offer": "return_gift"}],
-    "schedule": {"days": 1, "from_h": 9, "to_h": 20},
-    "control": {"local_percent": 30},
-}
-NOBODY = {**GIFT, "campaign": "nobody", "audience": "tenure_days > 60000"}
-STEPS = {
-    "campaign": "steps",
-    "title": "Text, call, shop",
-    "audience": "tenure_days >= 30",
-    "groups": [{"group": "all", "offer": "plan_limit_pack", "channels": ["sms"]}],
-    "waves": [
-        {"after_h": 2, "channels": ["call"]},
-        {"after_h": 1.5, "channels": ["push", "sms"], "offer": "return_gift"},
-    ],
-    "schedule": {"days": 1, "from_h": 9, "to_h": 21},
-    "control": {"local_percent": 25},
-}
-SURVEY = {
-    "campaign": "poll",
-    "title": "What would you like?",
-    "audience": "tenure_days >= 30",
-    "groups": [{"group": "all", "offer": "plan_limit_pack", "channels": ["sms"]}],
-    "survey": {
-        "replies": 0.9,
-        "after_min": 3,
-        "answers": [
-            {"answer": "data", "category": "data", "offer": "plan_limit_pack", "channels": ["sms"]},
-            {"answer": "gift", "category": "loyalty", "offer": "return_gift"},
-        ],
-    },
-    "schedule": {"days": 1, "from_h": 9, "to_h": 18},
-    "control": {"local_percent": 20},
-}
-EASY = {
-    "rtm.cap.contacts": 15,
-    "subscribers.answers.seen_share": 1,
-    "subscribers.answers.delay_median_min": 20,
-    "contact_centre.enabled": False,
-    "catalog.initiatives": ["B1", "B4"],
-}
-"""Few use cases and no cap on contacts, so that a small base has something to count."""
-
-
-def scenario(*campaigns: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Return options of a scenario with these campaigns and no others."""
-    return {
-        **EASY,
-        "catalog.define": {
-            "campaigns": {c["campaign"]: c for c in campaigns},
-            "offers": {"plan_limit_pack": {"truth": {"b0": 1}}},
-        },
-        "catalog.campaigns": [c["campaign"] for c in campaigns],
-        **more,
-    }
 
 
 @pytest.fixture(scope="module")
 def day() -> Run:
     """A day with two campaigns that exclude each other."""
     return run_world(tiny_world(subscribers=1_200, **scenario(DATA, GIFT)), partitions=3)
-
-
-def case_of(run: Run, name: str) -> int:
-    """Return the number of a use case."""
-    return run.world.labels["use_case"].index(name)
 
 
 def test_each_order_of_a_block_is_a_permutation() -> None:
@@ -199,13 +123,6 @@ def test_campaigns_go_the_way_of_any_decision(day: Run) -> None:
     assert all(ok for *_, ok in day.audit)
 
 
-def heard(run: Run, case: int) -> int:
-    """Return how many acceptances of a use case the engine has heard of."""
-    rows = run.rows("activity")
-    mine = (rows["kind"] == m.RESPONSE) & (rows["code"] == m.ACCEPT) & (rows["ref"] == case)
-    return int(mine.sum())
-
-
 def test_campaigns_that_exclude_each_other_share_no_line(day: Run) -> None:
     """Nobody takes part in both, though one names the other and not the other way round."""
     rows = day.rows("decisions")
@@ -269,152 +186,6 @@ def test_a_second_contact_is_counted_as_a_breach(day: Run) -> None:
         breaches.append((sent, int(engine.tally()["campaign_breaches"].sum())))
     assert breaches[0][0] > 50 and breaches[0][1] == 0
     assert breaches[1][1] == breaches[1][0] > 50
-
-
-@pytest.fixture(scope="module")
-def sequence() -> Run:
-    """Two days with a sequence of three contacts, and calls without an end of capacity."""
-    options = scenario(STEPS)
-    options["catalog.define"]["channels"] = {"call": {"servers": 1e6, "failure": 0}}
-    options |= {"subscribers.answers.opt_out_share": 1, "subscribers.answers.need_weight": 4}
-    return run_world(tiny_world(subscribers=900, days=2, **options), partitions=3)
-
-
-def test_a_sequence_goes_on_for_those_alone_who_have_not_accepted(sequence: Run) -> None:
-    """By the recorded rows: wave after wave, in time and hours, until yes or an opt-out."""
-    cases = [case_of(sequence, name) for name in ("steps:all", "steps:all:2", "steps:all:3")]
-    rows, answers = sequence.rows("decisions"), sequence.rows("activity")
-    ended: dict[int, int] = {}
-    for sub, ts_ms, kind, code, ref in zip(
-        *(answers[name] for name in ("sub", "ts_ms", "kind", "code", "ref")), strict=True
-    ):
-        over = code == m.OPT_OUT or (code == m.ACCEPT and ref in cases)
-        if kind == m.RESPONSE and over:
-            ended.setdefault(int(sub), int(ts_ms))
-    opened: dict[int, list[tuple[int, int, int]]] = {}
-    for sub, ts_ms, case, reason in zip(
-        *(rows[name] for name in ("sub", "ts_ms", "use_case", "reason")), strict=True
-    ):
-        if case in cases:
-            wave = cases.index(case)
-            opened.setdefault(int(sub), []).append((wave, int(ts_ms), int(reason)))
-    n_stopped = n_whole = 0
-    for sub, told in opened.items():
-        assert [wave for wave, _, _ in told] == list(range(len(told)))
-        _, first_ms, reason = told[0]
-        if reason != m.INTENDED:
-            assert len(told) == 1
-            continue
-        due_ms = first_ms
-        for wave, hours in enumerate((2, 1.5), 1):
-            due_ms = hours_of_day(due_ms + round(hours * HOUR_MS))
-            stop_ms = ended.get(sub, 1 << 60)
-            if len(told) > wave:
-                # Seconds are cut upwards; what is heard within the tick comes too late.
-                assert due_ms <= told[wave][1] < due_ms + 1_000
-                assert stop_ms >= told[wave][1] - told[wave][1] % (HOUR_MS // 4)
-                due_ms = told[wave][1]
-                n_whole += wave == 2
-            else:
-                gone = stop_ms < due_ms or due_ms >= sequence.world.clock.end_ms
-                assert gone or sub in left(sequence)
-                n_stopped += stop_ms < due_ms
-                break
-    assert n_stopped > 15 and n_whole > 100
-    assert sequence.totals["campaign_breaches"].sum() == 0
-
-
-def hours_of_day(ms: int) -> int:
-    """Return the first moment from 9 to 21 h; the city keeps the clock of the scenario."""
-    day, at = divmod(ms, DAY_MS)
-    if at >= 21 * HOUR_MS:
-        return (day + 1) * DAY_MS + 9 * HOUR_MS
-    return day * DAY_MS + max(at, 9 * HOUR_MS)
-
-
-def left(run: Run) -> set[int]:
-    """Return the lines that were cut off or left in the run."""
-    rows = run.rows("account_events")
-    gone = np.isin(rows["kind"], (m.CHURNED, m.SUSPENDED))
-    return set(rows["sub"][gone].tolist())
-
-
-def test_waves_have_their_own_channels_offers_and_no_holdout(sequence: Run) -> None:
-    """The first wave is withheld from a quarter, the others from nobody; the third is a gift."""
-    t, tables = sequence.totals, sequence.world.rtm.tables
-    first, call, gift = (
-        case_of(sequence, name) for name in ("steps:all", "steps:all:2", "steps:all:3")
-    )
-    names = sequence.world.labels["channel"]
-    ways = [names[tables.case_channels[k, 0]] for k in (first, call, gift)]
-    assert ways == ["sms", "call", "push"]
-    assert tables.case_gift_minor[gift] == tables.case_gift_minor[case_of(sequence, "return_gift")]
-    assert t["ghosts"][first] > 50 and t["ghosts"][call] == t["ghosts"][gift] == 0
-    assert t["intended"][first] > t["intended"][call] > t["intended"][gift] > 50
-
-
-def test_no_cut_of_the_lines_changes_a_sequence(sequence: Run) -> None:
-    """The memory of waves is that of the line."""
-    again = run_world(sequence.world, partitions=1)
-    assert again.digest == sequence.digest
-
-
-@pytest.fixture(scope="module")
-def poll() -> Run:
-    """A day with a survey."""
-    return run_world(tiny_world(subscribers=1_200, **scenario(SURVEY)), partitions=3)
-
-
-def test_the_answer_to_a_survey_decides_what_is_offered(poll: Run) -> None:
-    """Who replies is offered what was chosen, some minutes later; nobody else is."""
-    question, data, gift = (
-        case_of(poll, n) for n in ("poll:all", "poll:all:data", "poll:all:gift")
-    )
-    rows, decisions = poll.rows("activity"), poll.rows("decisions")
-    mine = (rows["kind"] == m.RESPONSE) & (rows["code"] == m.REPLY)
-    assert mine.sum() > 100 and (rows["ref"][mine] == question).all()
-    told = {
-        int(sub): (int(units), int(ts_ms))
-        for sub, units, ts_ms in zip(
-            *(rows[name][mine] for name in ("sub", "units", "ts_ms")), strict=True
-        )
-    }
-    assert {units for units, _ in told.values()} == {0, 1}
-    offered = np.isin(decisions["use_case"], (data, gift))
-    seen = set()
-    for sub, ts_ms, case in zip(
-        *(decisions[name][offered] for name in ("sub", "ts_ms", "use_case")), strict=True
-    ):
-        units, at_ms = told[int(sub)]
-        assert case == (data, gift)[units] and ts_ms >= at_ms + 180_000 and sub not in seen
-        seen.add(int(sub))
-    end_ms = poll.world.clock.end_ms
-    missing = {sub for sub, (_, at_ms) in told.items() if at_ms < end_ms - HOUR_MS // 2} - seen
-    optout = rows["sub"][(rows["kind"] == m.RESPONSE) & (rows["code"] == m.OPT_OUT)]
-    assert missing <= set(optout.tolist()) | left(poll)
-    t = poll.totals
-    assert t["accepted"][question] == 0 < t["accepted"][data] + t["accepted"][gift]
-    assert t["replied"][question] == mine.sum() and t["campaign_breaches"].sum() == 0
-    assert t["ghosts"][question] > 50
-
-
-def test_people_choose_what_they_like(poll: Run) -> None:
-    """Those who chose data like it more than those who chose gifts do (the truth knows)."""
-    from actors.rtm.params import NEEDS
-    from actors.subscribers.answers import taste_q
-    from sim.core.rng import seed64
-
-    rows = poll.rows("activity")
-    mine = (rows["kind"] == m.RESPONSE) & (rows["code"] == m.REPLY)
-    tables, seed = poll.world.subscribers.tables, seed64(poll.world.seed)
-    kinds = [NEEDS.index(name) for name in ("data", "loyalty")]
-    liking = np.array(
-        [taste_q(tables, seed, sub, kinds[0]) - taste_q(tables, seed, sub, kinds[1])
-         for sub in rows["sub"][mine].tolist()]
-    )  # fmt: skip
-    chose_data = rows["units"][mine] == 0
-    gap = liking[chose_data].mean() - liking[~chose_data].mean()
-    assert gap > 5 * liking.std() * (1 / chose_data.sum() + 1 / (~chose_data).sum()) ** 0.5
 
 
 CAMPAIGNS = {
