@@ -21,6 +21,7 @@ from scenarios import (
     cli_inspect,
     cli_list,
     cli_new,
+    cli_prioritize,
     cli_replay,
     cli_run,
     cli_serve,
@@ -60,6 +61,7 @@ cli_dashboard.register(app)
 cli_watch.register(app)
 cli_bench.register(app)
 cli_compare.register(app)
+cli_prioritize.register(app)
 cli_serve.register(app)
 cli_validate.register(app)
 

@@ -121,12 +121,8 @@ def the_fallback_is_an_offer(context: Context) -> list[Problem]:
     name, known = context.model.rtm.timeout.fallback, context.catalogue.offers
     if not name or name in known:
         return []
-    return [
-        context.problem(
-            ("rtm", "timeout", "fallback"), "no such live offer",
-            expected=nearest(name, known) or "a name of `twin list offers`, or none",
-        )
-    ]  # fmt: skip
+    one = nearest(name, known) or "a name of `twin list offers`, or none"
+    return [context.problem(("rtm", "timeout", "fallback"), "no such live offer", expected=one)]
 
 
 @needs("rtm", "placement")
@@ -230,22 +226,32 @@ def needs_are_known(context: Context) -> list[Problem]:
 def withheld_decisions_exist(context: Context) -> list[Problem]:
     """`rtm.withhold` lists `SUB/OFFER` with a line and an offer that exist."""
     found = []
-    n = context.model.population.subscribers
-    known = context.catalogue.offers
+    n, known = context.model.population.subscribers, context.catalogue.offers
     for i, text in enumerate(context.model.rtm.withhold):
-        path = ("rtm", "withhold", i)
         sub, sign, offer = text.partition("/")
         if not sign or not sub.isascii() or not sub.isdigit():
-            found.append(context.problem(path, "not a decision", expected="SUB/OFFER"))
+            told = "not a decision", "SUB/OFFER"
         elif len(sub) > 10 or int(sub) >= n:
-            found.append(
-                context.problem(path, "no such line", expected=f"SUB from 0 to {n - 1}, SUB/OFFER")
-            )
+            told = "no such line", f"SUB from 0 to {n - 1}, SUB/OFFER"
         elif offer not in known:
-            close = nearest(offer, known)
-            expected = close or f"one of {', '.join(known) or 'none'}"
-            found.append(context.problem(path, "no such offer is selected", expected=expected))
+            one = nearest(offer, known) or f"one of {', '.join(known) or 'none'}"
+            told = "no such offer is selected", one
+        else:
+            continue
+        found.append(context.problem(("rtm", "withhold", i), told[0], expected=told[1]))
     return found
+
+
+@needs("rtm", "catalog")
+def lots_name_what_is_selected(context: Context) -> list[Problem]:
+    """`rtm.lots` lists offers that are selected, or codes of their initiatives."""
+    known = sorted({n for offer in context.catalogue.offers.values() for n in offer.names()})
+    lots = enumerate(context.model.rtm.lots)
+    return [
+        context.problem(("rtm", "lots", i, k), "no such offer or initiative is selected",
+                        expected=nearest(name, known) or f"one of {', '.join(known) or 'none'}")
+        for i, lot in lots for k, name in enumerate(lot) if name not in known
+    ]  # fmt: skip
 
 
 @needs("geography")

@@ -18,6 +18,7 @@ from actors.rtm.beliefs import (
     gain_q,
     lot_q,
 )
+from actors.rtm.lots import is_dealt
 from actors.rtm.policy import lists_of, pick_channel, policy
 from sim.core.kernel import kernel
 
@@ -128,7 +129,8 @@ def choose(
             reasons[case] = NO_CANDIDATE
             continue
         n_candidates += 1
-        if lever == NOBODY or not eligible(p, s, t, i, case, day):
+        live = lever != NOBODY and is_dealt(t, sub, case)
+        if not live or not eligible(p, s, t, i, case, day):
             reasons[case] = m.NOT_ELIGIBLE
             continue
         n_eligible += 1

@@ -218,6 +218,10 @@ class Offer(Params):
         default=None, description="which of the 21 initiatives it is; none: an offer of your own"
     )
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names by which a lot may call it: its own, and its initiative's code."""
+        return (self.offer,) if self.initiative is None else (self.offer, self.initiative.code)
+
 
 BUYING_KINDS = ("data_pack", "roaming_pack", "coupon", "renewal", "switch")
 """Kinds of products whose acceptance is a purchase."""
@@ -426,6 +430,12 @@ class RtmParams(Params):
         default="propensity",
         description="what ranks candidates: propensity x value; the margin that a message adds, as "
         "learned from winners withheld by lot; chance; or the truth, which no operator can have",
+    )
+    lots: tuple[tuple[str, ...], ...] = Field(
+        default=(),
+        max_length=4_096,
+        description="lots into which lines fall by hash, each with the offers, or the codes of "
+        "initiatives, that are live in it; none: everything is live for everybody",
     )
     withhold: tuple[str, ...] = Field(
         default=(), description="decisions switched off one by one, `SUB/OFFER`: for paired proofs"

@@ -20,6 +20,7 @@ from actors.rtm.campaign_tables import CampaignTables, no_campaigns
 from actors.rtm.capture import CaptureTables, compile_capture
 from actors.rtm.dispatch import Rule, options_table
 from actors.rtm.hysteresis import KEY, Hysteresis, HysteresisTables, compile_hysteresis
+from actors.rtm.lots import compile_lots
 from actors.rtm.params import (
     NEEDS,
     SEGMENTS,
@@ -309,6 +310,7 @@ def compile_tables(
         **_fences(params, geo),
         **_margins(billing, offers, price_level),
         **_withheld(params, offers),
+        "lots": compile_lots(params.lots, offers),
     }
     return RtmTables(**parts)
 
@@ -381,3 +383,4 @@ class RtmTables(NamedTuple):
     organic_cost_minor: np.ndarray
     off_sub: np.ndarray
     off_case: np.ndarray
+    lots: np.ndarray

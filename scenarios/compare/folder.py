@@ -1,4 +1,4 @@
-"""The folder of a comparison: complete or absent, like that of a run.
+"""The folder of a comparison or a study: complete or absent, like that of a run.
 
 It owns its name and its renaming.  It must not know what lies in it.
 """
@@ -19,7 +19,7 @@ TRIES_MAX = 1_000
 
 @dataclass(frozen=True)
 class Folder:
-    """Where a comparison is made (`part`) and where it will be (`final`)."""
+    """Where a study is made (`part`) and where it will be (`final`)."""
 
     part: Path
     final: Path
@@ -27,21 +27,26 @@ class Folder:
 
 def open_folder(a: Side, b: Side, out: Path | None, runs_dir: Path) -> Folder:
     """Return the folder of a comparison; an unfinished one of the same name is gone on with."""
+    text = f"{a.loaded.hash()} {b.loaded.hash()}"
+    short = hashlib.sha256(text.encode()).hexdigest()[:8]
+    seed = a.loaded.model.seed
+    stem = f"compare-{a.loaded.name[:24]}-{b.loaded.name[:24]}-s{seed}-{short}"
+    return open_named(out, runs_dir, stem)
+
+
+def open_named(out: Path | None, runs_dir: Path, stem: str) -> Folder:
+    """Return the folder that was asked for, or one of a name below `runs_dir`."""
     if out is not None:
         if out.exists():
             raise ScenarioError(
                 "the folder exists already", file=out, expected="a new folder for --out"
             )
         return _made(out)
-    text = f"{a.loaded.hash()} {b.loaded.hash()}"
-    short = hashlib.sha256(text.encode()).hexdigest()[:8]
-    seed = a.loaded.model.seed
-    stem = f"compare-{a.loaded.name[:24]}-{b.loaded.name[:24]}-s{seed}-{short}"
     for n in range(1, TRIES_MAX + 1):
         final = runs_dir / (stem if n == 1 else f"{stem}-{n}")
         if not final.exists():
             return _made(final)
-    raise ScenarioError("too many comparisons of one name", file=runs_dir / stem)
+    raise ScenarioError("too many of one name", file=runs_dir / stem)
 
 
 def _made(final: Path) -> Folder:
@@ -57,6 +62,6 @@ def _made(final: Path) -> Folder:
 
 
 def close_folder(folder: Folder) -> Path:
-    """Rename a finished comparison and return its path."""
+    """Rename a finished study and return its path."""
     os.rename(folder.part, folder.final)
     return folder.final

@@ -1,0 +1,167 @@
+"""What each use case is worth, from what the same lines earned in the runs of the design.
+
+It owns the estimators and their intervals: shares by marginal contributions along dealt orders,
+first in and last in by paired differences, interactions, and the stability of ranks.  It must not
+know where the figures of the lines come from.
+
+Figures of a line are integers; sums over lines are exact, so that shares add up to the joint value
+to the last unit.  Intervals of shares are over pairs of lots, which carry both the chance of people
+and the chance of orders.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from scenarios.estimates import Estimate, t_quantile
+
+PAIRS_MIN = 8
+"""Pairs of lots that must hold lines before an interval over them is given."""
+FALSE_SHARE = 0.05
+"""Share of false finds among the interactions that are named (Benjamini and Hochberg, 1995)."""
+DRAWS = 2_000
+"""Resamples behind the stability of ranks."""
+
+
+@dataclass(frozen=True)
+class Along:
+    """Marginal contributions along the orders.
+
+    Attributes
+    ----------
+    sums : (n_lots, n_players) int64, contributions summed over the lines of a lot
+    lines : (n_lots,) int64
+    order : (n_lots, n_players) int64, the player at each place
+    """
+
+    sums: np.ndarray
+    lines: np.ndarray
+    order: np.ndarray
+
+    @property
+    def totals(self) -> np.ndarray:
+        """Return (n_players,) int64: they sum to the joint value over all lines."""
+        return self.sums.sum(axis=0)
+
+
+def contributions(figures: np.ndarray, lot: np.ndarray, order: np.ndarray) -> Along:
+    """Return the marginal contribution of every player, lot by lot.
+
+    Parameters
+    ----------
+    figures : (n_players + 1, n_lines) int64, row k with the first k of each line's order live
+    lot : (n_lines,) int64, rows of `order`
+    order : (n_lots, n_players) int64
+    """
+    n_lots, n = order.shape
+    if figures.shape[0] != n + 1:
+        raise ValueError(f"{n} players need {n + 1} rows, not {figures.shape[0]}")
+    sums = np.zeros((n_lots, n), np.int64)
+    steps = np.diff(figures.astype(np.int64), axis=0)
+    for k in range(n):
+        gained = np.zeros(n_lots, np.int64)
+        np.add.at(gained, lot, steps[k])
+        sums[np.arange(n_lots), order[:, k]] += gained
+    return Along(sums, np.bincount(lot, minlength=n_lots).astype(np.int64), order)
+
+
+def _pairs(along: Along) -> tuple[np.ndarray, np.ndarray]:
+    """Return (n_pairs, n_players) sums and (n_pairs,) lines of the pairs that hold any line."""
+    n = along.sums.shape[1]
+    sums = along.sums.reshape(-1, 2, n).sum(axis=1)
+    lines = along.lines.reshape(-1, 2).sum(axis=1)
+    held = lines > 0
+    return sums[held].astype(np.float64), lines[held].astype(np.float64)
+
+
+def shares(along: Along) -> list[Estimate]:
+    """Return each player's share of the joint value, a line, with its interval at 95 %."""
+    sums, lines = _pairs(along)
+    n_lines, n_pairs = float(lines.sum()), len(lines)
+    out = []
+    for j, total in enumerate(along.totals.tolist()):
+        value = total / n_lines
+        low = high = None
+        if n_pairs >= PAIRS_MIN:
+            rest = sums[:, j] - value * lines
+            error = math.sqrt(n_pairs / (n_pairs - 1) * float(rest @ rest)) / n_lines
+            half = t_quantile(n_pairs - 1) * error
+            low, high = value - half, value + half
+        out.append(Estimate(value, low, high, int(n_lines)))
+    return out
+
+
+def paired(without: np.ndarray, with_it: np.ndarray) -> Estimate:
+    """Return the mean difference a line between two runs of the same lines, with its interval."""
+    d = with_it.astype(np.float64) - without.astype(np.float64)
+    n = len(d)
+    value = float(d.mean())
+    if n < 2:
+        return Estimate(value, None, None, n)
+    half = t_quantile(n - 1) * math.sqrt(float(d.var(ddof=1)) / n)
+    return Estimate(value, value - half, value + half, n)
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """What two use cases add to each other, a line: below 0 they stand in each other's way."""
+
+    one: int
+    other: int
+    estimate: Estimate
+
+
+def interactions(along: Along) -> list[Interaction]:
+    """Return the pairs of players that surely work on each other, the strongest first.
+
+    The contribution of one is compared between an order in which the other is live before it, and
+    the reverse of that order, in which it is not.
+    """
+    n = along.order.shape[1]
+    place = np.argsort(along.order, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = along.sums / along.lines[:, None]
+    held = np.isfinite(mean).all(axis=1).reshape(-1, 2).all(axis=1)
+    mean, place = mean.reshape(-1, 2, n)[held], place.reshape(-1, 2, n)[held]
+    pairs = len(mean)
+    if pairs < PAIRS_MIN:
+        return []
+    change = mean[:, 0] - mean[:, 1]
+    found = []
+    for i in range(n):
+        for j in range(i + 1, n):
+            after = np.where(place[:, 0, j] < place[:, 0, i], 1.0, -1.0)
+            # Seen from either side, and the same in expectation.
+            d = (after * change[:, i] - after * change[:, j]) / 2
+            error = float(d.std(ddof=1)) / math.sqrt(pairs)
+            value, half = float(d.mean()), t_quantile(pairs - 1) * error
+            sure = abs(value) / error if error else math.inf if value else 0.0
+            found.append(
+                (sure, Interaction(i, j, Estimate(value, value - half, value + half, pairs)))
+            )
+    found.sort(key=lambda row: -row[0])
+    return [row for _, row in found[: _surely([sure for sure, _ in found])]]
+
+
+def _surely(sure: list[float]) -> int:
+    """Return how many of the pairs may be named, from their distances from 0 in errors, sorted."""
+    kept = 0
+    for rank, distance in enumerate(sure, 1):
+        if math.erfc(distance / math.sqrt(2)) <= FALSE_SHARE * rank / len(sure):
+            kept = rank
+    return kept
+
+
+def rank_ranges(along: Along, seed: int) -> list[tuple[int, int]]:
+    """Return for each player the ranks, 1 the best, that hold 90 % of resamples of the pairs."""
+    sums, lines = _pairs(along)
+    n_pairs, n = sums.shape
+    rng = np.random.default_rng([seed, 1])
+    picked = rng.multinomial(n_pairs, np.full(n_pairs, 1 / n_pairs), size=DRAWS)
+    values = (picked @ sums) / (picked @ lines)[:, None]
+    ranks = np.argsort(np.argsort(-values, axis=1, kind="stable"), axis=1) + 1
+    low, high = np.quantile(ranks, [0.05, 0.95], axis=0, method="nearest")
+    return [(int(low[j]), int(high[j])) for j in range(n)]
