@@ -274,6 +274,7 @@ def experiments(
         "joint_margin_share_of_revenue": rounded(
             None if joint["value"] is None else ratio(joint["value"], service_revenue_minor)
         ),
+        "lots": _lots(totals, labels["lot"]),
         "control_share": rounded(ratio(lines[WITHHELD], sum(lines))),
         "control_share_p": None if control_p is None else float(f"{control_p:.3g}"),
         "contact_spending_minor": int(totals["contact_cost_minor"].sum())
@@ -343,6 +344,28 @@ def _joint(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
         "n": found.n,
         "n_control": inside.n,
     }
+
+
+def _lots(totals: Mapping[str, np.ndarray], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return what 1,000 lines of each lot earned, and how much more than those of the first."""
+    if len(names) < 2:
+        return {}
+    sums = [
+        Sums(int(totals["lot_n"][k]), int(totals["lot_y_minor"][k]),
+             int(totals["lot_y2"][k]) * SQUARE_SCALE)
+        for k in range(len(names))
+    ]  # fmt: skip
+    out: dict[str, Any] = {}
+    for name, mine in zip(names, sums, strict=True):
+        found = difference_of_means(mine, sums[0])
+        ends = (found.value, found.low, found.high) if mine is not sums[0] else (None,) * 3
+        value, low, high = (rounded(None if x is None else x * 1_000, 1) for x in ends)
+        out[name] = {
+            "lines": mine.n,
+            "margin_minor_1000": rounded(mine.mean * 1_000, 1) if mine.n else None,
+            "over_first": {"value": value, "low": low, "high": high, "n": found.n},
+        }
+    return out
 
 
 def _joint_conversion(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:

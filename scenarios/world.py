@@ -209,6 +209,7 @@ def make_labels(
         "lifecycle": m.LIFECYCLES,
         "bucket": BUCKETS,
         "arm": ARMS,
+        "lot": tuple(f"lot {k}" for k in range(len(scenario.rtm.lots) or 1)),
         "quest": tuple(catalogue.quests),
         "hour_of_day": tuple(f"{h:02d}" for h in range(24)),
     }

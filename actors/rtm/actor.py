@@ -22,7 +22,7 @@ from actors.rtm.campaigns import CampaignDesk
 from actors.rtm.capture import Feed, filled, put_late
 from actors.rtm.compiled import Named, rules_of, scan_for
 from actors.rtm.decide import decide
-from actors.rtm.experiments import close_experiments, count_control, mark_purchases
+from actors.rtm.experiments import close_experiments, count_arms, mark_purchases
 from actors.rtm.history import forget_old
 from actors.rtm.hysteresis import hold_back
 from actors.rtm.loyalty import LoyaltyDesk
@@ -279,7 +279,7 @@ class RtmActor:
             self.n_pool, tick.end_ms, self.beliefs.ends, self._counters,
         )  # fmt: skip
         if tick.end_ms == self.world.end_ms:
-            count_control(self.columns.view, self._counters)
+            count_arms(self.columns.view, self.world.tables, self.first, self._counters)
         if self.beliefs.tables.learns:
             profile = self.profile.view
             self._keep("Lesson", self.beliefs.lessons(profile, self.first, tick, self._counters))

@@ -1,13 +1,14 @@
 """Experiments: the sticky holdout of an offer, the horizon of each winner, the universal control.
 
 It owns who is withheld, the pool of running horizons, their settlement, and the final count of the
-universal control.  It must not know why a candidate won.
+universal control and of lots.  It must not know why a candidate won.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from actors.rtm.lots import lot_of
 from actors.rtm.state import CONTROL
 from sim.core.kernel import kernel
 from sim.core.rng import draw_cause, stream
@@ -90,11 +91,16 @@ def close_experiments(p, s, t, lo, ex, n_ex, now_ms, ends, c):
 
 
 @kernel
-def count_control(s, c):
-    """Count the margin of all lines, in and outside the universal control, once the run ends."""
+def count_arms(s, t, lo, c):
+    """Count the margin of all lines by universal control and by lot, once the run ends."""
+    n_lots = t.lots.shape[0]
     for i in range(s.flags.shape[0]):
         arm = 1 if s.flags[i] & CONTROL else 0
         y = np.int64(s.margin_minor[i])
+        lot = lot_of(t.seed, lo + i, n_lots) if n_lots else np.int64(0)
+        c.lot_n[lot] += 1
+        c.lot_y_minor[lot] += y
+        c.lot_y2[lot] += (y // 16) * (y // 16)
         c.joint_n[arm] += 1
         c.joint_y_minor[arm] += y
         c.joint_y2[arm] += (y // 16) * (y // 16)

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from actors.rtm.lots import lots_of_lines
+from scenarios.kpis_cases import _lots
 from scenarios.prioritize import Options, prioritize
 from scenarios.prioritize.contacts import by_subsets
 from tests.factories import MYOPIC, SLACK, run_world, tiny_world
 
 pytestmark = pytest.mark.slow
 
-LINES = 1_500
+LINES, SEED = 1_500, 20260304
 EAGER = {
     "traffic_data_pack": {"truth": {"b0": 1}},
     "low_balance_credit": {"truth": {"b0": 3}, "eligible": {"tenure_days_min": 0}},
@@ -47,7 +48,7 @@ def test_a_line_lives_as_if_its_lot_were_the_whole_world() -> None:
     """Each line of four lots earns what it earns where everybody has its lot."""
     lots: list[list[str]] = [[], [NAMES[0]], [NAMES[1], NAMES[2]], list(NAMES)]
     mixed = margins(lots)
-    lot = lots_of_lines(0, LINES, len(lots))
+    lot = lots_of_lines(SEED, LINES, len(lots))
     counts = np.bincount(lot, minlength=len(lots))
     assert counts.min() > LINES / len(lots) * 0.8
     differs = 0
@@ -56,6 +57,22 @@ def test_a_line_lives_as_if_its_lot_were_the_whole_world() -> None:
         assert np.array_equal(mixed[lot == k], alike[lot == k]), live
         differs += int((alike != mixed).sum())
     assert differs > 100
+
+
+def test_lots_are_an_experiment_whose_figures_are_told() -> None:
+    """Lines and margin of each lot are counted; more is earned where an offer is live."""
+    lots: list[list[str]] = [[], list(NAMES)]
+    world = tiny_world(subscribers=LINES, **{**APART, "rtm.lots": lots})
+    run = run_world(world, partitions=3)
+    mine, lot = margins(lots), lots_of_lines(SEED, LINES, 2)
+    for k in (0, 1):
+        assert run.totals["lot_n"][k] == (lot == k).sum()
+        assert run.totals["lot_y_minor"][k] == mine[lot == k].sum()
+    told = _lots(run.totals, ("lot 0", "lot 1"))
+    gap = (mine[lot == 1].mean() - mine[lot == 0].mean()) * 1_000
+    assert told["lot 1"]["over_first"]["value"] == pytest.approx(gap, rel=1e-5)
+    assert told["lot 1"]["over_first"]["n"] == LINES
+    assert told["lot 0"]["over_first"]["value"] is None
 
 
 def test_what_is_in_no_lot_is_as_if_it_were_not_in_the_catalogue() -> None:
