@@ -59,6 +59,15 @@ def line_table(world: World, runtime: Runtime) -> dict[str, np.ndarray]:
     return out
 
 
+def margins_now(runtime: Runtime, n_lines: int) -> np.ndarray:
+    """Return the (n_lines,) int32 margin that each line has made so far, minor units."""
+    out = np.zeros(n_lines, np.int32)
+    for part in runtime.snapshot()["partitions"]:
+        margin = part["roles"]["rtm"]["state"]["margin_minor"]
+        out[int(part["first"]) : int(part["last"])] = margin
+    return out
+
+
 def _columns_by_role(world: World) -> dict[str, Any]:
     """Return a role of one line by name: its columns tell schemas and ids."""
     return {role.role: role for role in line_roles(world.build(Partition(0, 0, 1)))}

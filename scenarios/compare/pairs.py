@@ -24,6 +24,7 @@ from scenarios.compare.people import changed_lines, figures, read_lines
 from scenarios.compare.sides import Side
 from scenarios.loader import load_source
 from scenarios.placing import FIXED_BYTES, LINE_BYTES
+from scenarios.runner import run
 from sim.core.errors import InvariantError
 from sim.record.files import read_json, write_json
 from sim.record.folder import PART, is_live
@@ -78,8 +79,14 @@ def job(side: Side, seed: int, out: Path, *, hosts: int, **more: Any) -> Job:
     return Job(side.loaded.source, side.loaded.overrides, seed, out, hosts, **more)
 
 
-def run_job(told: Job, progress: Any = None) -> Path:
-    """Make a run, or go on with it, or find it complete; return its folder."""
+def run_job(told: Job, progress: Any = None, *, on_tick: Any = None) -> Path:
+    """Make a run, or go on with it, or find it complete; return its folder.
+
+    Parameters
+    ----------
+    on_tick : called after each tick with (index, outcome, runtime); the run is then made from its
+        beginning
+    """
     # Placement changes no number, and the state of every line is wanted here at the end.
     changes: dict[str, Any] = {"seed": told.seed, "hosts": told.hosts, "runtime": "embedded"}
     record: dict[str, Any] = {"record.line_digests": told.watch is None}
@@ -90,15 +97,16 @@ def run_job(told: Job, progress: Any = None) -> Path:
     loaded = load_source(told.source, told.overrides).with_(**changes, **record)
     if told.out.is_dir():
         with open_run(told.out) as run:
-            if run.manifest.get("scenario_hash") == loaded.hash() and not run.verify():
+            same = run.manifest.get("scenario_hash") == loaded.hash()
+            if on_tick is None and same and not run.verify():
                 return told.out
         shutil.rmtree(told.out)
     part = told.out.with_name(told.out.name + PART)
     saved = part / "checkpoints"
-    resume = saved.is_dir() and any(saved.iterdir())
+    resume = on_tick is None and saved.is_dir() and any(saved.iterdir())
     if part.is_dir() and not resume and not is_live(part):
         shutil.rmtree(part)
-    return loaded.run(out=told.out, resume=resume, progress=progress).path
+    return run(loaded, out=told.out, resume=resume, progress=progress, on_tick=on_tick).path
 
 
 class Runs:

@@ -20,17 +20,19 @@ from scenarios.estimates import Estimate
 from scenarios.prioritize import plan as planning
 from scenarios.prioritize import worth
 from scenarios.prioritize.players import Player
-from scenarios.prioritize.runs import Kept
+from scenarios.prioritize.runs import Kept, half_days
 from scenarios.prioritize.words import caveats, headline
 
 SCALE = 1_000
 """Lines for which values are given."""
 MONTH_DAYS = 30.4375
+HORIZON_DAYS = 90.0
 MINOR = 100
 SATISFACTION_ONE = 65_535
 ESTIMANDS = {
     "share": "Shapley value: mean of what it adds over all orders of launching, the other use cases "
     "live before it for everybody alike; the shares sum to the joint value",
+    "later": "the share at 90 days: what is added a day in the second half of the runs goes on",
     "first_in": "stand-alone value: it alone against nothing",
     "last_in": "what is lost if it alone is taken away",
     "joint": "all of them against nothing",
@@ -72,10 +74,17 @@ def document(measured: Measured, terms: planning.Terms) -> dict[str, Any]:
     lot = lots_of_lines(model.seed, n_lines, len(measured.order))
     margins = np.array([kept.margin_minor for kept in measured.along])
     along = worth.contributions(margins, lot, measured.order)
+    half = worth.contributions(
+        np.array([kept.half_minor for kept in measured.along]), lot, measured.order
+    )
+    later = worth.carried_on(
+        half, along, half_days=half_days(measured.ground), days=model.clock.days,
+        horizon=max(HORIZON_DAYS, model.clock.days), seed=model.seed,
+    )  # fmt: skip
     delight = worth.contributions(
         np.array([kept.satisfaction_q for kept in measured.along]), lot, measured.order
     )
-    rows = _rows(measured, along, delight, model.seed)
+    rows = _rows(measured, along, delight, later, model.seed)
     contacts = _price_of_contacts(measured)
     for row in rows:
         _judge(row, contacts)
@@ -83,7 +92,7 @@ def document(measured: Measured, terms: planning.Terms) -> dict[str, Any]:
         "scenario": model.scenario, "title": model.title, "seed": model.seed,
         "scenario_hash": measured.loaded.hash(), "subscribers": n_lines,
         "represents": model.population.represents or n_lines, "days": model.clock.days,
-        "currency": model.money.currency, "lots": len(measured.order), "level": 0.95,
+        "horizon_days": max(HORIZON_DAYS, model.clock.days), "currency": model.money.currency, "lots": len(measured.order), "level": 0.95,
         "runs": len(measured.along) + len(measured.further), "estimands": ESTIMANDS,
         "unit": f"margin, minor units for {SCALE:,} lines over {model.clock.days:g} days",
         "joint": scaled(worth.paired(margins[0], margins[-1]), SCALE),
@@ -106,7 +115,11 @@ def document(measured: Measured, terms: planning.Terms) -> dict[str, Any]:
 
 
 def _rows(
-    measured: Measured, along: worth.Along, delight: worth.Along, seed: int
+    measured: Measured,
+    along: worth.Along,
+    delight: worth.Along,
+    later: Sequence[Estimate],
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Return one row for each use case, the most valuable first."""
     nothing, everything = measured.along[0], measured.along[-1]
@@ -123,6 +136,7 @@ def _rows(
                 worth.paired(nothing.margin_minor, alone.margin_minor), SCALE),
             "last_in": None if without is None else scaled(
                 worth.paired(without.margin_minor, everything.margin_minor), SCALE),
+            "later": scaled(later[j], SCALE),
             "wow": scaled(wows[j], SCALE / SATISFACTION_ONE),
             "contacts": contacts_of(player, everything),
             "contacts_alone": None if alone is None else contacts_of(player, alone),
@@ -132,9 +146,11 @@ def _rows(
             "feeds": list(player.feeds), "rank_low": ranges[j][0], "rank_high": ranges[j][1],
         })  # fmt: skip
     rows.sort(key=lambda row: -row["share"]["value"])
+    by_later = sorted(rows, key=lambda row: -row["later"]["value"])
     by_alone = sorted(rows, key=lambda row: -(row["first_in"] or row["share"])["value"])
     for rank, row in enumerate(rows, 1):
         row["rank"] = rank
+        row["rank_later"] = by_later.index(row) + 1
         row["rank_alone"] = by_alone.index(row) + 1
     return rows
 
@@ -233,11 +249,12 @@ def _plan(
 ) -> dict[str, Any]:
     """Return the launch plan, what each limit costs, and the frontier."""
     by_name = {player.name: player for player in players}
-    month = told["represents"] / SCALE / MINOR * MONTH_DAYS / told["days"]
+    days = told["horizon_days"]
+    month = told["represents"] / SCALE / MINOR * MONTH_DAYS / days
     lines = told["subscribers"]
     works = [
         planning.Work(
-            name=row["name"], value_month=row["share"]["value"] * month,
+            name=row["name"], value_month=row["later"]["value"] * month,
             person_months=by_name[row["name"]].person_months, months=by_name[row["name"]].months,
             wow=row["wow"]["value"],
             uses={"contacts": row["contacts"] * told["represents"] / lines * MONTH_DAYS

@@ -6,6 +6,8 @@ what it has.  It must not know what is estimated from them.
 
 from __future__ import annotations
 
+import functools
+import math
 import multiprocessing
 import os
 import shutil
@@ -22,6 +24,7 @@ from scenarios.api import LoadedScenario, Override
 from scenarios.compare.estimate import flat
 from scenarios.compare.pairs import MEMORY_SHARE, Job, run_job
 from scenarios.compare.people import read_lines
+from scenarios.lines import margins_now
 from scenarios.loader import overrides_of
 from scenarios.placing import FIXED_BYTES, LINE_BYTES
 from scenarios.prioritize.design import Arm
@@ -29,6 +32,7 @@ from sim.core.errors import InvariantError
 from sim.record.files import read_json, write_json
 from sim.record.store import open_run
 
+DAY_S = 86_400
 KEPT = ("use_cases.", "funnel.", "satisfaction.", "channels.")
 """Figures of `kpis.json` that are kept of each run."""
 
@@ -40,6 +44,7 @@ class Kept:
     Attributes
     ----------
     margin_minor, satisfaction_q, region, segment : (n_lines,) int64
+    half_minor : (n_lines,) int64, margin when half of the run was over
     values : figures of `kpis.json` by dotted name
     """
 
@@ -47,6 +52,7 @@ class Kept:
     satisfaction_q: np.ndarray
     region: np.ndarray
     segment: np.ndarray
+    half_minor: np.ndarray
     values: Mapping[str, float]
 
 
@@ -78,6 +84,37 @@ def overrides_for(ground: LoadedScenario, arm: Arm) -> tuple[Override, ...]:
     return (*ground.overrides, *overrides_of(told))
 
 
+class Halfway:
+    """Takes the margin of every line when half of the ticks are over."""
+
+    def __init__(self, n_ticks: int, n_lines: int) -> None:
+        self.last = max(n_ticks // 2, 1) - 1
+        self.margins = np.zeros(n_lines, np.int32)
+
+    def __call__(self, index: int, outcome: Any, runtime: Any) -> None:
+        """Look after the tick that is the last of the first half."""
+        if index == self.last:
+            self.margins = margins_now(runtime, len(self.margins))
+
+
+def half_days(loaded: LoadedScenario) -> float:
+    """Return the days after which `Halfway` looks."""
+    clock = loaded.model.clock
+    return max(n_ticks(loaded) // 2, 1) * clock.tick_s / DAY_S
+
+
+def n_ticks(loaded: LoadedScenario) -> int:
+    """Return the ticks of a run; the last may be short."""
+    clock = loaded.model.clock
+    return math.ceil(round(clock.days * DAY_S * 1_000) / (clock.tick_s * 1_000))
+
+
+def make(job: Job, ticks: int, lines: int, progress: Any = None) -> tuple[Path, np.ndarray]:
+    """Make a run from its beginning; return its folder and the margins of its lines halfway."""
+    half = Halfway(ticks, lines)
+    return run_job(job, progress, on_tick=half), half.margins
+
+
 class Runs:
     """The runs of a study in a folder; what is there already is not made again."""
 
@@ -86,6 +123,7 @@ class Runs:
         self.folder = folder
         self.progress = progress
         self.workers = workers_for(ground)
+        self.size = n_ticks(ground), ground.model.population.subscribers
         (folder / "values").mkdir(parents=True, exist_ok=True)
         (folder / "runs").mkdir(exist_ok=True)
 
@@ -96,25 +134,27 @@ class Runs:
         hosts = max((os.cpu_count() or 1) // self.workers, 1)
         # The first is made here: it shows at once what is wrong, and warms the caches of all.
         for arm in wanted[:1]:
-            self._keep(arm, run_job(self._job(arm, os.cpu_count() or 1), self.progress))
+            one = self._job(arm, os.cpu_count() or 1)
+            self._keep(arm, *make(one, *self.size, self.progress))
             done += 1
         self.progress.phase("run")
         jobs = [self._job(arm, hosts) for arm in wanted[1:]]
-        for arm, path in zip(wanted[1:], self._made(jobs), strict=True):
-            self._keep(arm, path)
+        for arm, (path, half) in zip(wanted[1:], self._made(jobs), strict=True):
+            self._keep(arm, path, half)
             done += 1
             self.progress.part(done=done, total=len(arms), of="runs", memory_bytes=0)
 
-    def _made(self, jobs: Sequence[Job]) -> Iterable[Path]:
+    def _made(self, jobs: Sequence[Job]) -> Iterable[tuple[Path, np.ndarray]]:
         if self.workers < 2 or len(jobs) < 2:
             for job in jobs:
-                yield run_job(job)
+                yield make(job, *self.size)
             return
+        ticks, lines = self.size
         # Spawned: a forked child would inherit locks of threads that do not exist in it.
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(self.workers, mp_context=context)
         try:
-            yield from pool.map(run_job, jobs)
+            yield from pool.map(functools.partial(make, ticks=ticks, lines=lines), jobs)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -140,7 +180,7 @@ class Runs:
         told = self._file(arm, "json")
         return told.is_file() and read_json(told).get("mark") == self._mark(arm)
 
-    def _keep(self, arm: Arm, path: Path) -> None:
+    def _keep(self, arm: Arm, path: Path, half: np.ndarray) -> None:
         lines = read_lines(path)
         if lines is None:
             raise InvariantError("a run has not written its lines", values={"run": str(path)})
@@ -152,6 +192,7 @@ class Runs:
             satisfaction_q=lines.satisfaction_q.astype(np.uint16),
             region=lines.region.astype(np.uint16),
             segment=lines.segment.astype(np.uint8),
+            half_minor=half,
         )
         # Written last: an arm is there once this file is.
         write_json(self._file(arm, "json"), {"mark": self._mark(arm), "values": found})

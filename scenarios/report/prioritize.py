@@ -61,6 +61,7 @@ def _row(told: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
         "rank": str(row["rank"]), "ranks": f"{row['rank_low']} to {row['rank_high']}",
         "alone": str(row["rank_alone"]), "name": row["name"], "title": row["title"],
         "verdict": verdict(row["share"]), "share": _interval(row["share"]),
+        "later": f"{_interval(row['later'])} ({row['rank_later']})",
         "first": _interval(row["first_in"]), "last": _interval(row["last_in"]),
         "month": amount(month_money(told, row["share"]["value"]), told["currency"]),
         "contacts": count(row["contacts"]),

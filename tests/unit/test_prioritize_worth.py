@@ -151,6 +151,37 @@ def test_ranks_are_settled_where_values_lie_apart() -> None:
     assert all(low == 3 and high == 4 for low, high in ranges[2:])
 
 
+def test_what_goes_on_and_what_was_only_earlier() -> None:
+    """At 90 days one that adds every day is worth 90 of them, one that only moves purchases
+    forward no more than it was."""
+    days, half = 8.0, 4.0
+
+    def daily(live: frozenset[int], until: float) -> float:
+        return 10 * until * (0 in live) + 60 * min(until, 1.0) * (1 in live) + 2 * until * (2 in live)
+
+    order = orders(3, 1)
+    lot = np.random.default_rng(1).integers(0, len(order), 6_000)
+    noise = np.random.default_rng(2).integers(-3, 4, 6_000)
+    runs = []
+    for until in (half, days):
+        figures = np.zeros((4, 6_000), np.int64)
+        for i in range(6_000):
+            for k in range(4):
+                live = frozenset(order[lot[i], :k].tolist())
+                figures[k, i] = daily(live, until) + noise[i] * len(live) * until
+        runs.append(worth.contributions(figures, lot, order))
+    steady, moved, small = worth.carried_on(
+        *runs, half_days=half, days=days, horizon=90.0, seed=1
+    )
+    assert steady.value == pytest.approx(900, rel=0.05)
+    assert moved.value == pytest.approx(60, abs=40)
+    assert small.value == pytest.approx(180, rel=0.25)
+    assert steady.low < 900 < steady.high  # type: ignore[operator]
+    now = worth.shares(runs[1])
+    same = worth.carried_on(*runs, half_days=half, days=days, horizon=days, seed=1)
+    assert [e.value for e in same] == pytest.approx([e.value for e in now])
+
+
 WORKS = [
     plan.Work("quick", value_month=10.0, person_months=4, months=1, uses={"contacts": 50}),
     plan.Work("slow", value_month=30.0, person_months=12, months=4, uses={"contacts": 80}),
