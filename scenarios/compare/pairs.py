@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import psutil
 
+from scenarios import runner
 from scenarios.api import Override
 from scenarios.compare.estimate import flat
 from scenarios.compare.people import changed_lines, figures, read_lines
 from scenarios.compare.sides import Side
 from scenarios.loader import load_source
 from scenarios.placing import FIXED_BYTES, LINE_BYTES
-from scenarios.runner import run
 from sim.core.errors import InvariantError
 from sim.record.files import read_json, write_json
 from sim.record.folder import PART, is_live
@@ -106,7 +106,7 @@ def run_job(told: Job, progress: Any = None, *, on_tick: Any = None) -> Path:
     resume = on_tick is None and saved.is_dir() and any(saved.iterdir())
     if part.is_dir() and not resume and not is_live(part):
         shutil.rmtree(part)
-    return run(loaded, out=told.out, resume=resume, progress=progress, on_tick=on_tick).path
+    return runner.run(loaded, out=told.out, resume=resume, progress=progress, on_tick=on_tick).path
 
 
 class Runs:
