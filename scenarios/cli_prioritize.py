@@ -124,7 +124,8 @@ def summary(document: Mapping[str, Any], path: Path) -> str:
 
     rows = [
         {
-            "rank": f"{row['rank']} ({row['rank_low']}-{row['rank_high']})", "use case": row["name"],
+            "rank": f"{row['rank']} ({row['rank_low']}-{row['rank_high']})",
+            "use case": row["name"],
             "share": money(row["share"]), "first in": money(row["first_in"]),
             "last in": money(row["last_in"]), "contacts": f"{row['contacts']:,}",
             "a contact": "-" if row["minor_per_contact"] is None

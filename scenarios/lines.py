@@ -59,13 +59,12 @@ def line_table(world: World, runtime: Runtime) -> dict[str, np.ndarray]:
     return out
 
 
-def margins_now(runtime: Runtime, n_lines: int) -> np.ndarray:
+def margins_now(runtime: Runtime) -> np.ndarray:
     """Return the (n_lines,) int32 margin that each line has made so far, minor units."""
-    out = np.zeros(n_lines, np.int32)
-    for part in runtime.snapshot()["partitions"]:
-        margin = part["roles"]["rtm"]["state"]["margin_minor"]
-        out[int(part["first"]) : int(part["last"])] = margin
-    return out
+    if not isinstance(runtime, EmbeddedRuntime):
+        raise InvariantError("the state of the lines is in other processes")
+    parts = sorted(runtime.snapshot()["partitions"], key=lambda part: int(part["first"]))
+    return np.concatenate([part["roles"]["rtm"]["state"]["margin_minor"] for part in parts])
 
 
 def _columns_by_role(world: World) -> dict[str, Any]:

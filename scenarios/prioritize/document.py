@@ -30,8 +30,8 @@ HORIZON_DAYS = 90.0
 MINOR = 100
 SATISFACTION_ONE = 65_535
 ESTIMANDS = {
-    "share": "Shapley value: mean of what it adds over all orders of launching, the other use cases "
-    "live before it for everybody alike; the shares sum to the joint value",
+    "share": "Shapley value, the mean of what it adds over all orders of launching; the shares sum "
+    "to the joint value",
     "later": "the share at 90 days: what is added a day in the second half of the runs goes on",
     "first_in": "stand-alone value: it alone against nothing",
     "last_in": "what is lost if it alone is taken away",
@@ -70,9 +70,10 @@ def scaled(estimate: Estimate, factor: float) -> dict[str, Any]:
 def document(measured: Measured, terms: planning.Terms) -> dict[str, Any]:
     """Return everything that a study found."""
     model = measured.loaded.model
-    n_lines = model.population.subscribers
-    lot = lots_of_lines(model.seed, n_lines, len(measured.order))
     margins = np.array([kept.margin_minor for kept in measured.along])
+    # Those who join in the course of the runs are lines as well.
+    n_lines = model.population.subscribers
+    lot = lots_of_lines(model.seed, margins.shape[1], len(measured.order))
     along = worth.contributions(margins, lot, measured.order)
     half = worth.contributions(
         np.array([kept.half_minor for kept in measured.along]), lot, measured.order
@@ -92,7 +93,8 @@ def document(measured: Measured, terms: planning.Terms) -> dict[str, Any]:
         "scenario": model.scenario, "title": model.title, "seed": model.seed,
         "scenario_hash": measured.loaded.hash(), "subscribers": n_lines,
         "represents": model.population.represents or n_lines, "days": model.clock.days,
-        "horizon_days": max(HORIZON_DAYS, model.clock.days), "currency": model.money.currency, "lots": len(measured.order), "level": 0.95,
+        "horizon_days": max(HORIZON_DAYS, model.clock.days), "currency": model.money.currency,
+        "lots": len(measured.order), "level": 0.95,
         "runs": len(measured.along) + len(measured.further), "estimands": ESTIMANDS,
         "unit": f"margin, minor units for {SCALE:,} lines over {model.clock.days:g} days",
         "joint": scaled(worth.paired(margins[0], margins[-1]), SCALE),

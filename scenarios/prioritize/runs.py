@@ -87,14 +87,14 @@ def overrides_for(ground: LoadedScenario, arm: Arm) -> tuple[Override, ...]:
 class Halfway:
     """Takes the margin of every line when half of the ticks are over."""
 
-    def __init__(self, n_ticks: int, n_lines: int) -> None:
+    def __init__(self, n_ticks: int) -> None:
         self.last = max(n_ticks // 2, 1) - 1
-        self.margins = np.zeros(n_lines, np.int32)
+        self.margins = np.zeros(0, np.int32)
 
     def __call__(self, index: int, outcome: Any, runtime: Any) -> None:
         """Look after the tick that is the last of the first half."""
         if index == self.last:
-            self.margins = margins_now(runtime, len(self.margins))
+            self.margins = margins_now(runtime)
 
 
 def half_days(loaded: LoadedScenario) -> float:
@@ -109,9 +109,9 @@ def n_ticks(loaded: LoadedScenario) -> int:
     return math.ceil(round(clock.days * DAY_S * 1_000) / (clock.tick_s * 1_000))
 
 
-def make(job: Job, ticks: int, lines: int, progress: Any = None) -> tuple[Path, np.ndarray]:
+def make(job: Job, ticks: int, progress: Any = None) -> tuple[Path, np.ndarray]:
     """Make a run from its beginning; return its folder and the margins of its lines halfway."""
-    half = Halfway(ticks, lines)
+    half = Halfway(ticks)
     return run_job(job, progress, on_tick=half), half.margins
 
 
@@ -123,7 +123,7 @@ class Runs:
         self.folder = folder
         self.progress = progress
         self.workers = workers_for(ground)
-        self.size = n_ticks(ground), ground.model.population.subscribers
+        self.ticks = n_ticks(ground)
         (folder / "values").mkdir(parents=True, exist_ok=True)
         (folder / "runs").mkdir(exist_ok=True)
 
@@ -135,7 +135,7 @@ class Runs:
         # The first is made here: it shows at once what is wrong, and warms the caches of all.
         for arm in wanted[:1]:
             one = self._job(arm, os.cpu_count() or 1)
-            self._keep(arm, *make(one, *self.size, self.progress))
+            self._keep(arm, *make(one, self.ticks, self.progress))
             done += 1
         self.progress.phase("run")
         jobs = [self._job(arm, hosts) for arm in wanted[1:]]
@@ -147,14 +147,13 @@ class Runs:
     def _made(self, jobs: Sequence[Job]) -> Iterable[tuple[Path, np.ndarray]]:
         if self.workers < 2 or len(jobs) < 2:
             for job in jobs:
-                yield make(job, *self.size)
+                yield make(job, self.ticks)
             return
-        ticks, lines = self.size
         # Spawned: a forked child would inherit locks of threads that do not exist in it.
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(self.workers, mp_context=context)
         try:
-            yield from pool.map(functools.partial(make, ticks=ticks, lines=lines), jobs)
+            yield from pool.map(functools.partial(make, ticks=self.ticks), jobs)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -67,8 +67,8 @@ def caveats(told: Mapping[str, Any]) -> list[str]:
     rows = told["use_cases"]
     days = "one day" if told["days"] == 1 else f"{told['days']:g} days"
     out = [
-        f"The runs last {days}: what is bought earlier than it would have been is counted as gained "
-        "there. Values at 90 days carry on what the second half of the runs added a day.",
+        f"The runs last {days}: what is bought earlier than it would have been is counted as "
+        "gained there. Values at 90 days carry on what the second half of the runs added a day.",
         "A month of the plan is a third of the value at 90 days.",
         "Values are shares: each is what a use case adds on average over all orders of launching. "
         "They sum to the joint value, so that the plan of all is worth what all are; that of a few "

@@ -117,33 +117,49 @@ class Interaction:
 def interactions(along: Along) -> list[Interaction]:
     """Return the pairs of players that surely work on each other, the strongest first.
 
-    The contribution of one is compared between an order in which the other is live before it, and
-    the reverse of that order, in which it is not.
+    The contribution of a player, lot by lot, is regressed on who was live before it.  What the
+    presence of one changes in the contribution of the other is seen from both sides.
     """
+    held = along.lines > 0
     n = along.order.shape[1]
-    place = np.argsort(along.order, axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = along.sums / along.lines[:, None]
-    held = np.isfinite(mean).all(axis=1).reshape(-1, 2).all(axis=1)
-    mean, place = mean.reshape(-1, 2, n)[held], place.reshape(-1, 2, n)[held]
-    pairs = len(mean)
-    if pairs < PAIRS_MIN:
+    if held.sum() < 2 * n or held.sum() < PAIRS_MIN:
         return []
-    change = mean[:, 0] - mean[:, 1]
+    place = np.argsort(along.order, axis=1)[held]
+    lines = along.lines[held]
+    mean = along.sums[held] / lines[:, None]
+    change, error2 = np.zeros((n, n)), np.zeros((n, n))
+    for i in range(n):
+        rest = [j for j in range(n) if j != i]
+        before = (place[:, rest] < place[:, [i]]).astype(np.float64)
+        change[i, rest], error2[i, rest] = _regressed(before, mean[:, i], lines)
+    scale = float(np.abs(mean).max()) or 1.0
     found = []
     for i in range(n):
         for j in range(i + 1, n):
-            after = np.where(place[:, 0, j] < place[:, 0, i], 1.0, -1.0)
-            # Seen from either side, and the same in expectation.
-            d = (after * change[:, i] - after * change[:, j]) / 2
-            error = float(d.std(ddof=1)) / math.sqrt(pairs)
-            value, half = float(d.mean()), t_quantile(pairs - 1) * error
+            value = float(change[i, j] + change[j, i]) / 2
+            error = math.sqrt(float(error2[i, j] + error2[j, i])) / 2
+            # What is left of an exact nothing after rounding is nothing.
+            value, error = (0.0 if x < scale * 1e-9 else y for x, y in
+                            ((abs(value), value), (error, error)))  # fmt: skip
             sure = abs(value) / error if error else math.inf if value else 0.0
-            found.append(
-                (sure, Interaction(i, j, Estimate(value, value - half, value + half, pairs)))
-            )
+            half = t_quantile(int(held.sum()) - n) * error
+            estimate = Estimate(value, value - half, value + half, int(held.sum()))
+            found.append((sure, Interaction(i, j, estimate)))
     found.sort(key=lambda row: -row[0])
     return [row for _, row in found[: _surely([sure for sure, _ in found])]]
+
+
+def _regressed(
+    before: np.ndarray, y: np.ndarray, lines: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (k,) coefficients of least squares weighted by lines, and their squared errors."""
+    root = np.sqrt(lines.astype(np.float64))
+    x = np.column_stack([np.ones(len(y)), before]) * root[:, None]
+    inverse = np.linalg.pinv(x.T @ x)
+    found = inverse @ (x.T @ (y * root))
+    rest = y * root - x @ found
+    variance = float(rest @ rest) / max(len(y) - x.shape[1], 1)
+    return found[1:], variance * np.diag(inverse)[1:]
 
 
 def _surely(sure: list[float]) -> int:
@@ -216,7 +232,8 @@ def _carry(
     late = weights @ (whole - first) / n / (days - half_days)
     # The error of the second half, a day and line, from the spread over pairs of lots.
     mean = late * (days - half_days)
-    spread = weights @ (whole - first) ** 2 - 2 * mean * (weights @ ((whole - first) * lines[:, None]))
+    gained = whole - first
+    spread = weights @ gained**2 - 2 * mean * (weights @ (gained * lines[:, None]))
     spread += mean**2 * (weights @ lines**2)[:, None]
     error2 = np.maximum(spread, 0) / (n * (days - half_days)) ** 2
     weight = 1 / np.maximum(error2, np.finfo(float).tiny)

@@ -157,7 +157,8 @@ def test_what_goes_on_and_what_was_only_earlier() -> None:
     days, half = 8.0, 4.0
 
     def daily(live: frozenset[int], until: float) -> float:
-        return 10 * until * (0 in live) + 60 * min(until, 1.0) * (1 in live) + 2 * until * (2 in live)
+        steady, moved = 10 * until * (0 in live), 60 * min(until, 1.0) * (1 in live)
+        return steady + moved + 2 * until * (2 in live)
 
     order = orders(3, 1)
     lot = np.random.default_rng(1).integers(0, len(order), 6_000)
@@ -170,9 +171,7 @@ def test_what_goes_on_and_what_was_only_earlier() -> None:
                 live = frozenset(order[lot[i], :k].tolist())
                 figures[k, i] = daily(live, until) + noise[i] * len(live) * until
         runs.append(worth.contributions(figures, lot, order))
-    steady, moved, small = worth.carried_on(
-        *runs, half_days=half, days=days, horizon=90.0, seed=1
-    )
+    steady, moved, small = worth.carried_on(*runs, half_days=half, days=days, horizon=90.0, seed=1)
     assert steady.value == pytest.approx(900, rel=0.05)
     assert moved.value == pytest.approx(60, abs=40)
     assert small.value == pytest.approx(180, rel=0.25)
@@ -197,12 +196,8 @@ def by_hand(terms: plan.Terms) -> float:
     starts = [None, *range(terms.foundation_months, terms.months)]
     for chosen in itertools.product(starts, repeat=len(WORKS)):
         load = [0.0] * (terms.months + 12)
-        value, effort, used, fits = (
-            -terms.foundation * terms.person_month,
-            terms.foundation,
-            0.0,
-            True,
-        )
+        ground = terms.person_month * terms.factor(terms.foundation_months / 2)
+        value, effort, used, fits = -terms.foundation * ground, terms.foundation, 0.0, True
         for work, begin in zip(WORKS, chosen, strict=True):
             if begin is None:
                 continue
@@ -235,7 +230,7 @@ def test_the_plan_is_the_best_of_all(terms: plan.Terms) -> None:
 
 
 def test_a_limit_that_does_not_bind_has_no_price() -> None:
-    """A slack limit costs nothing, a binding one something; without a paying case nothing starts."""
+    """A slack limit costs nothing, a binding one something; where nothing pays nothing starts."""
     wide = plan.replace(TERMS, budget=1_000.0, limits={"contacts": 10_000.0})
     found = plan.prices(WORKS, wide, plan.best_plan(WORKS, wide))
     assert found["budget"] == 0 and found["contacts"] == 0
