@@ -70,7 +70,7 @@ def prefix_arms(names: Sequence[str], order: np.ndarray) -> list[Arm]:
     n = len(names)
     arms = []
     for k in range(n + 1):
-        lots: Lots = tuple(tuple(names[j] for j in sorted(row[:k])) for row in order)
+        lots = tuple(tuple(str(names[j]) for j in sorted(row[:k].tolist())) for row in order)
         # At both ends all lots are alike, and one will do.
         arms.append(Arm(f"first-{k:03d}", lots[:1] if k in (0, n) else lots))
     return arms

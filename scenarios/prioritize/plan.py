@@ -154,7 +154,9 @@ def best_plan(works: Sequence[Work], terms: Terms) -> Plan:
     rows, upper = _limits(works, terms, slots)
     found = milp(
         -gain, integrality=np.ones(len(gain)), bounds=Bounds(0, 1),
-        constraints=LinearConstraint(np.array(rows), -np.inf, np.array(upper)),
+        constraints=[
+            LinearConstraint(row, -np.inf, most) for row, most in zip(rows, upper, strict=True)
+        ],
         options={"mip_rel_gap": 0.0},
     )  # fmt: skip
     if not found.success:

@@ -116,7 +116,7 @@ def test_sampled_orders_agree_with_all_subsets() -> None:
     exact = contacts.by_subsets(
         n, lambda live: sum(worth_of(i, frozenset(live)) for i in range(lines)) / lines
     )
-    held = [e.low <= w <= e.high for e, w in zip(found, exact, strict=True)]  # type: ignore[operator]
+    held = [e.low <= w <= e.high for e, w in zip(found, exact, strict=True)]  # type: ignore[operator]  # no interval would fail
     # Nine intervals at 95 %: eight of them at least, but for one study in seventy.
     assert sum(held) >= n - 1, (found, exact)
 
@@ -132,7 +132,7 @@ def test_null_and_twin_players() -> None:
     along = worth.contributions(figures, lot, orders(4, 1))
     found = worth.shares(along)
     assert found[2].value == found[2].low == found[2].high == 0
-    assert found[0].low < 50 < found[0].high and found[1].low < 50 < found[1].high  # type: ignore[operator]
+    assert found[0].low < 50 < found[0].high and found[1].low < 50 < found[1].high  # type: ignore[operator]  # no interval would fail
     (pair,) = worth.interactions(along)
     assert (pair.one, pair.other) == (0, 1)
     assert pair.estimate.value == pytest.approx(-100)
@@ -175,7 +175,7 @@ def test_what_goes_on_and_what_was_only_earlier() -> None:
     assert steady.value == pytest.approx(900, rel=0.05)
     assert moved.value == pytest.approx(60, abs=40)
     assert small.value == pytest.approx(180, rel=0.25)
-    assert steady.low < 900 < steady.high  # type: ignore[operator]
+    assert steady.low < 900 < steady.high  # type: ignore[operator]  # no interval would fail
     now = worth.shares(runs[1])
     same = worth.carried_on(*runs, half_days=half, days=days, horizon=days, seed=1)
     assert [e.value for e in same] == pytest.approx([e.value for e in now])
