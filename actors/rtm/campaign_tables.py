@@ -7,7 +7,7 @@ audience has: what a rate asks for comes as a length of a pass.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -147,6 +147,11 @@ def barred_with(campaigns: Sequence[Campaign]) -> list[set[int]]:
     return out
 
 
+def whole(values: Iterable[float], dtype: type = np.int64) -> np.ndarray:
+    """Return numbers as an array."""
+    return np.array(list(values), dtype)
+
+
 def _case_columns(campaigns: Sequence[Campaign], n_offers: int) -> dict[str, list[int]]:
     """Return the columns of use cases, those of offers first, in the order of `case_names`."""
     out = {
@@ -217,9 +222,6 @@ def compile_campaigns(
         group_start.append(len(group_case))
     bars = barred_with(campaigns)
     plans = [c.schedule for c in campaigns]
-
-    def whole(values: object, dtype: type = np.int64) -> np.ndarray:
-        return np.array(list(values), dtype)  # type: ignore[call-overload]  # any iterable of numbers
 
     shifts, shift_of = np.unique(np.asarray(shift_q, np.int64), return_inverse=True)
     columns = np.array(tests, np.int64).reshape(-1, 5).T
