@@ -82,7 +82,7 @@ def coverage(world: Any, partition: Partition) -> Coverage:
     cost = np.where(reach >= 0, t.channel_cost_minor[np.maximum(reach, 0)], 0).max(axis=1)
     by_case = np.zeros(n_cases, np.int64)
     covered = _judge(
-        profile.view, engine.columns.view, people.columns.view, world.rtm.tables, t,
+        profile.view, engine.view, people.columns.view, world.rtm.tables, t,
         rng.seed64(world.seed), partition.first, n_cases, odds, cost.astype(np.int64), by_case,
     )  # fmt: skip
     persons = int((profile["flags"] & M2M == 0).sum())

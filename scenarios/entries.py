@@ -18,7 +18,8 @@ from actors.channels.params import Channel
 from actors.loyalty.params import Quest
 from actors.rtm.campaign_params import Campaign
 from actors.rtm.params import Offer
-from scenarios.validation import look, problem_at, validate
+from actors.rtm.variants import Arm
+from scenarios.validation import Loc, look, problem_at, validate
 from scenarios.yaml12 import Node
 from sim.core.errors import Problem, nearest
 from sim.core.params import Params
@@ -252,6 +253,35 @@ def products_give(nodes: Entries, models: Models) -> list[Problem]:
             for key, kinds in AMOUNTS.items()
             if getattr(product, key) and product.kind not in kinds
         ]  # fmt: skip
+    return found
+
+
+@entry_check
+def variants_are_compared(nodes: Entries, models: Models) -> list[Problem]:
+    """The arms of a test have one number, lie within it, and are at least two."""
+    tests: dict[str, dict[str, Arm]] = {}
+    for name, offer in models["offers"].items():
+        if offer.eligible.variant is not None:
+            tests.setdefault(offer.eligible.variant.test, {})[name] = offer.eligible.variant
+    found = []
+    for test, arms in tests.items():
+        first = next(iter(arms.values()))
+        for name, arm in arms.items():
+            told, expected = "", ""
+            if arm.of != first.of:
+                told, expected = (
+                    "the offers of a test state different numbers of arms",
+                    f"{first.of}",
+                )
+            elif arm.arm >= arm.of:
+                told, expected = "no such arm", f"0 to {arm.of - 1}"
+            elif len({a.arm for a in arms.values()}) == 1:
+                told, expected = "a test with one arm compares nothing", "another offer of " + test
+            if told:
+                path: Loc = ("eligible", "variant")
+                place = _at(nodes["offers"][name], *path)
+                found.append(problem_at(place, path, told, found=f"{arm.arm} of {arm.of}",
+                                        expected=expected))  # fmt: skip
     return found
 
 

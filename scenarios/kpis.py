@@ -21,6 +21,7 @@ from scenarios.kpis_costs import costs
 from scenarios.kpis_flags import red_flags
 from scenarios.kpis_loyalty import QuestInfo, loyalty, quests
 from scenarios.kpis_triggers import triggers
+from scenarios.kpis_variants import variants
 from sim.core.histogram import quantiles, share_below
 
 Labels = Mapping[str, tuple[str, ...]]
@@ -147,6 +148,7 @@ def kpis(
         "loyalty": loyalty(totals, games, stocks),
         "geofences": _geofences(t),
         "triggers": triggers(totals, labels),
+        "variants": variants(totals, labels, context.use_cases),
         "costs": ledger,
         "experiments": trials,
         "satisfaction": _satisfaction(t, stocks),

@@ -54,6 +54,7 @@ class CaseInfo:
     initiative, branch : which of the 21 initiatives it is, and which branch; empty: none
     local_percent : winners withheld, percent
     person_months : work that it takes after the foundation; None: not stated
+    test, arm : test of variants and its arm; empty: none
     """
 
     group: str
@@ -67,6 +68,8 @@ class CaseInfo:
     branch: str = ""
     local_percent: float = 10.0
     person_months: float | None = None
+    test: str = ""
+    arm: int = 0
 
 
 def use_cases(

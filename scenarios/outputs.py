@@ -151,6 +151,8 @@ def case_infos(loaded: Any) -> dict[str, CaseInfo]:
             branch=offer.initiative.branch if offer.initiative else "",
             local_percent=offer.control.local_percent,
             person_months=offer.initiative.workshop.person_months if offer.initiative else None,
+            test=offer.eligible.variant.test if offer.eligible.variant else "",
+            arm=offer.eligible.variant.arm if offer.eligible.variant else 0,
         )
         for name, offer in (
             *loaded.catalogue.offers.items(),

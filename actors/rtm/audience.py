@@ -1,7 +1,7 @@
 """Audiences: who may get an offer at all.
 
-It owns eligibility by facts of the CRM.  It must not know contact policy, nor what an offer is
-worth.
+It owns eligibility by facts of the CRM, and by the arm of a test.  It must not know contact policy,
+nor what an offer is worth.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from actors.profile import M2M
 from actors.profile import PREPAID as P_PREPAID
 from actors.rtm.state import APP
+from actors.rtm.variants import in_arm
 from sim.core.kernel import kernel
 
 
@@ -33,4 +34,6 @@ def eligible(p, s, t, i, case, day):
     if t.case_lte[case] >= 0 and t.case_lte[case] != fast:
         return False
     has_app = 1 if s.flags[i] & APP else 0
-    return not (t.case_app[case] >= 0 and t.case_app[case] != has_app)
+    if t.case_app[case] >= 0 and t.case_app[case] != has_app:
+        return False
+    return in_arm(t, s.first + i, case)

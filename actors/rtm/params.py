@@ -13,6 +13,7 @@ from pydantic import Field
 
 from actors.learner.params import Learning, Prices
 from actors.loyalty.params import Loyalty
+from actors.rtm.variants import Arm
 from sim.core.params import Params
 
 SEGMENTS = ("mass", "youth", "premium", "business", "m2m")
@@ -39,6 +40,9 @@ class Eligible(Params):
     smartphone: bool | None = Field(default=None, description="smartphones only, or others only")
     app: bool | None = Field(default=None, description="with our app only, or without")
     lte: bool | None = Field(default=None, description="phones of 4G or better only, or others")
+    variant: Arm | None = Field(
+        default=None, description="one arm of a test of variants; none: everybody"
+    )
 
 
 class Product(Params):

@@ -32,6 +32,7 @@ from actors.rtm.params import (
 from actors.rtm.policy_tables import PolicyTables, compile_policy
 from actors.rtm.things import ThingTables, compile_things
 from actors.rtm.triggers import registry
+from actors.rtm.variants import VariantTables, compile_variants
 from geo.geography import Geography, own_shops
 from sim.core import histogram, quantiles, rng
 
@@ -293,6 +294,7 @@ def compile_tables(
             price_level=price_level,
         ),
         "things": compile_things(offers, billing),
+        "variants": compile_variants([offer.eligible.variant for offer in offers]),
         "campaign": no_campaigns(len(offers)),
         "quiet_from_q": round(params.quiet.from_h * 4),
         "quiet_to_q": round(params.quiet.to_h * 4),
@@ -330,6 +332,7 @@ class RtmTables(NamedTuple):
     contact: PolicyTables
     campaign: CampaignTables
     things: ThingTables
+    variants: VariantTables
     quiet_from_q: int
     quiet_to_q: int
     context_q: np.ndarray

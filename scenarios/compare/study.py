@@ -41,7 +41,7 @@ TARGET_REPLICATIONS = 30
 CHANGED_SHOWN = 20
 PARTS = ("population", "network", "charging", "funnel", "latency_ms", "use_cases", "campaigns",
          "real_time", "channels", "contact_centre", "quests", "loyalty", "geofences", "triggers",
-         "costs", "experiments", "satisfaction", "churn", "lines")  # fmt: skip
+         "variants", "costs", "experiments", "satisfaction", "churn", "lines")  # fmt: skip
 """First words of the names of figures."""
 
 

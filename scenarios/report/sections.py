@@ -18,6 +18,7 @@ from scenarios.report import (
 from scenarios.report.parts import ENGINEER, STRATEGIST, VIEWER, Section, Table
 from scenarios.report.sections_centre import advice_rows, centre_rows, reason_rows
 from scenarios.report.sections_money import money_section
+from scenarios.report.sections_variants import variant_tables
 from scenarios.report.words import (
     MINOR,
     NONE,
@@ -143,6 +144,7 @@ def _cases(run: Run) -> Section:
             ("Who buys within the horizon", figures.conversion(cases)),
             *figures_learning.parts(cases),
             ("All use cases, best first", Table(head, rows, note, text_columns=2)),
+            *variant_tables(run),
         ],
     )  # fmt: skip
 

@@ -69,7 +69,14 @@ def day() -> dict:
 
 def test_every_part_of_the_contract_is_there(day):
     """The top-level keys, and the keys of each part that scripts rely on."""
-    assert set(day) == KEYS | {"red_flags", "triggers", "campaigns", "real_time", "costs"}
+    assert set(day) == KEYS | {
+        "red_flags",
+        "triggers",
+        "campaigns",
+        "real_time",
+        "costs",
+        "variants",
+    }
     assert set(day) - {"red_flags"} | {"lines"} == set(PARTS), "a part that no comparison knows"
     assert set(day["latency_ms"]) == {
         "decision", "event_to_send", "capture", "profile", "decide", "channel",

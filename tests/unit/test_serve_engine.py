@@ -285,7 +285,8 @@ def test_a_profile_is_what_the_engine_believes(fresh: Callable[[], Serving]) -> 
     assert won > 0 and profile["contacts"][0]["days_ago"] == 0
     assert profile["contacts"][0]["offer"] in {name for name, *_ in serving.offers}
     assert profile["tenure_days"] == serving.profile["tenure_days"][sub]
-    p, s, t = serving.profile.view, serving.state.view, serving.tables
+    p, t = serving.profile.view, serving.tables
+    s = engine_view(serving.state, serving.tables_of_lines(), 0)
     day = engine.local_day(sub, NOON_MS)
     assert groups == [
         name for case, (name, *_) in enumerate(serving.offers) if eligible(p, s, t, sub, case, day)
