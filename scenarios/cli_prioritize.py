@@ -112,15 +112,15 @@ def prioritize(
 
 def summary(document: Mapping[str, Any], path: Path) -> str:
     """Return a study in a screen."""
-    from scenarios.prioritize.words import month_money
+    from scenarios.prioritize.words import days_of, month_money
 
     def money(told: Mapping[str, Any] | None) -> str:
         if told is None:
             return "-"
-        text = f"{told['value'] / 100:+,.1f}"
+        text = f"{told['value'] / 100:+.3g}"
         if told["low"] is None:
             return text
-        return text + f" ±{(told['high'] - told['low']) / 200:,.1f}"
+        return text + f" ±{(told['high'] - told['low']) / 200:.2g}"
 
     rows = [
         {
@@ -138,10 +138,9 @@ def summary(document: Mapping[str, Any], path: Path) -> str:
     columns = ("rank", "use case", "share", "first in", "last in", "contacts", "a contact",
                "month, all lines")  # fmt: skip
     lines.append(common.table(rows, columns, indent="  "))
-    days = document["days"]
     lines += [
-        f"  margin in {document['currency']} for 1,000 lines over {days:g} days, ± half of the "
-        "95 % interval; rank with the places that hold 90 % of resamples",
+        f"  margin in {document['currency']} for 1,000 lines over {days_of(document)}, ± half of",
+        "  the 95 % interval; rank with the places that hold 90 % of resamples",
         "",
     ]
     for start in document["plan"]["starts"]:

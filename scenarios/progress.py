@@ -152,7 +152,7 @@ class _Watch:
             else part_text(done, total, self.counted),
             rate=(events - events_0) / wall if self.counted is None else None,
             left_s=wall * (total - done) / fresh if fresh > 0 else None,
-            memory_bytes=memory,
+            memory_bytes=memory or None,
         )
 
     def text(self) -> str:

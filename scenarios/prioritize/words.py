@@ -26,6 +26,11 @@ def amount(value: float, currency: str) -> str:
     return f"{value:,.0f} {currency}"
 
 
+def days_of(told: Mapping[str, Any]) -> str:
+    """Return how long the runs last."""
+    return "one day" if told["days"] == 1 else f"{told['days']:g} days"
+
+
 def verdict(estimate: Mapping[str, Any]) -> str:
     """Return where an interval lies: `gains`, `loses`, `not told apart from nothing`."""
     if estimate["low"] is not None and estimate["low"] > 0:
@@ -65,10 +70,9 @@ def _list(names: list[str]) -> str:
 def caveats(told: Mapping[str, Any]) -> list[str]:
     """Return what a reader must know before believing the figures."""
     rows = told["use_cases"]
-    days = "one day" if told["days"] == 1 else f"{told['days']:g} days"
     out = [
-        f"The runs last {days}: what is bought earlier than it would have been is counted as "
-        "gained there. Values at 90 days carry on what the second half of the runs added a day.",
+        f"The runs last {days_of(told)}: what is bought earlier than it would have been is counted "
+        "as gained there. Values at 90 days carry on what the second half of the runs added a day.",
         "A month of the plan is a third of the value at 90 days.",
         "Values are shares: each is what a use case adds on average over all orders of launching. "
         "They sum to the joint value, so that the plan of all is worth what all are; that of a few "

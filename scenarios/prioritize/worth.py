@@ -22,6 +22,8 @@ PAIRS_MIN = 8
 """Pairs of lots that must hold lines before an interval over them is given."""
 FALSE_SHARE = 0.05
 """Share of false finds among the interactions that are named (Benjamini and Hochberg, 1995)."""
+ERROR_LEAST = 1e-4
+"""Part of the largest squared error that every other one has at least, as a weight."""
 DRAWS = 2_000
 """Resamples behind the stability of ranks."""
 
@@ -236,12 +238,14 @@ def _carry(
     spread = weights @ gained**2 - 2 * mean * (weights @ (gained * lines[:, None]))
     spread += mean**2 * (weights @ lines**2)[:, None]
     error2 = np.maximum(spread, 0) / (n * (days - half_days)) ** 2
-    weight = 1 / np.maximum(error2, np.finfo(float).tiny)
-    ratio = (weight * early * late).sum(axis=1) / np.maximum(
-        (weight * early**2).sum(axis=1), np.finfo(float).tiny
-    )
+    # One that does the same to everybody has no error, and must not outweigh all others.
+    least = error2.max(axis=1, keepdims=True) * ERROR_LEAST
+    weight = 1 / np.maximum(error2, np.where(least > 0, least, 1.0))
+    whole_early = (weight * early**2).sum(axis=1)
+    ratio = (weight * early * late).sum(axis=1) / np.where(whole_early > 0, whole_early, 1.0)
     told = ratio[:, None] * early
     between = np.maximum(((late - told) ** 2 - error2).mean(axis=1), 0)[:, None]
-    trust = between / np.maximum(between + error2, np.finfo(float).tiny)
+    both = between + error2
+    trust = between / np.where(both > 0, both, 1.0)
     daily = trust * late + (1 - trust) * told
     return weights @ whole / n + daily * (horizon - days)

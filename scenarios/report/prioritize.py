@@ -13,7 +13,7 @@ import plotly.io
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from scenarios.prioritize.words import amount, month_money, verdict
+from scenarios.prioritize.words import amount, days_of, month_money, verdict
 from scenarios.report.figures import BLUE, COLOURS, GREEN, GREY, ORANGE, RED, config, nothing, style
 from scenarios.report.html import TEMPLATES
 from scenarios.report.words import MINOR, NONE, count, short, signed
@@ -49,7 +49,7 @@ def _interval(estimate: Mapping[str, Any] | None) -> str:
     """Return money of 1,000 lines with half of its interval."""
     if estimate is None:
         return NONE
-    text = signed(estimate["value"] / MINOR, 3)
+    text = signed(estimate["value"] / MINOR)
     if estimate["low"] is None:
         return text
     return f"{text} ± {short((estimate['high'] - estimate['low']) / 2 / MINOR)}"
@@ -59,18 +59,20 @@ def _row(told: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, str]:
     wow = row["wow"]
     return {
         "rank": str(row["rank"]), "ranks": f"{row['rank_low']} to {row['rank_high']}",
-        "alone": str(row["rank_alone"]), "name": row["name"], "title": row["title"],
+        "name": row["name"], "title": row["title"],
         "verdict": verdict(row["share"]), "share": _interval(row["share"]),
         "later": f"{_interval(row['later'])} ({row['rank_later']})",
-        "first": _interval(row["first_in"]), "last": _interval(row["last_in"]),
+        "first": NONE if row["first_in"] is None
+        else f"{_interval(row['first_in'])} ({row['rank_alone']})",
+        "last": _interval(row["last_in"]),
         "month": amount(month_money(told, row["share"]["value"]), told["currency"]),
         "contacts": count(row["contacts"]),
         "each": NONE if row["minor_per_contact"] is None
-        else signed(row["minor_per_contact"] / MINOR, 3),
+        else signed(row["minor_per_contact"] / MINOR),
         "pays": NONE if row["pays"] is None else "yes" if row["pays"] else "no",
         "wow": NONE if wow["value"] is None else signed(wow["value"], 2),
         "cost": f"{row['person_months']:g} / {row['months']:g}",
-        "believed": NONE if row["believed_rub"] is None else signed(row["believed_rub"], 3),
+        "believed": NONE if row["believed_rub"] is None else signed(row["believed_rub"]),
     }  # fmt: skip
 
 
@@ -96,11 +98,11 @@ def _taken(told: Mapping[str, Any]) -> list[dict[str, str]]:
 def _contacts(told: Mapping[str, Any]) -> dict[str, str]:
     found = told["contacts"]
     words = {"cap": f"{found['cap']} in {found['per_days']} days"}
-    for name in ("more", "fewer"):
+    for name, verb in (("more", "brings"), ("fewer", "costs")):
         price = found[name] and found[name]["minor_per_contact"]
-        words[name] = "nothing: the cap binds nobody" if found[name] and not price else NONE
+        words[name] = f"{verb} nothing: it changes no contact" if found[name] else "was not tried"
         if price:
-            words[name] = f"{_interval(price)} {told['currency']}"
+            words[name] = f"{verb} {_interval(price)} {told['currency']} for each contact changed"
     return words
 
 
@@ -160,9 +162,7 @@ def ranking(told: Mapping[str, Any]) -> go.Figure:
             )  # fmt: skip
     figure.add_vline(x=0, line={"color": GREY, "width": 1.5, "dash": "dot"})
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
-    figure.update_xaxes(
-        title=f"margin for 1,000 lines over {told['days']:g} days, {told['currency']}"
-    )
+    figure.update_xaxes(title=f"margin for 1,000 lines over {days_of(told)}, {told['currency']}")
     return style(figure, height=150 + 27 * len(rows))
 
 
@@ -264,7 +264,7 @@ def segments(told: Mapping[str, Any]) -> go.Figure:
     figure = go.Figure(go.Heatmap(
         z=values, x=names, y=[group["segment"] for group in groups], zmin=-most, zmax=most,
         colorscale=[[0, RED], [0.5, "#ffffff"], [1, GREEN]], xgap=1, ygap=1,
-        text=[[signed(v, 2) if v else "" for v in row] for row in values], texttemplate="%{text}",
+        text=[[signed(v) if v else "" for v in row] for row in values], texttemplate="%{text}",
         textfont={"size": 11}, colorbar={"title": {"text": told["currency"]}, "thickness": 12},
         hovertemplate="%{x} in %{y}: %{z:+,.3~r}<extra></extra>",
     ))  # fmt: skip
