@@ -23,7 +23,7 @@ from tests.statistical.test_arbitration import ANYBODY, PLANTED, REST
 def _offer(name: str, margin: int, category: str, **more: Any) -> dict[str, Any]:
     return {
         "offer": name, "title": f"An offer worth {margin}", **REST,
-        "product": {"kind": "switch", "saved_minor": margin},
+        "product": {"kind": "switch", "saved_minor": margin, "lasts_days": 1},
         "propensity": 0.5, "margin_minor": margin,
         "truth": {"category": category, "b0": 15, "match": 0},
         "control": {"local_percent": 0}, **more,

@@ -34,7 +34,7 @@ LABELS = {
     "use_case": tuple(CASES), "trigger": TRIGGERS, "channel": CHANNELS, "fence": FENCES,
     "hour_of_day": tuple(str(h) for h in range(24)), "result": m.RESULTS,
     "account_kind": m.ACCOUNT_KINDS, "bucket": BUCKETS, "lifecycle": m.LIFECYCLES,
-    "reason": m.REASONS, "arm": ARMS, "quest": ("city_tour",), "campaign": (),
+    "reason": m.REASONS, "arm": ARMS, "lot": ("lot 0",), "quest": ("city_tour",), "campaign": (),
     "centre": (), "call_reason": m.CALL_REASONS, "call_result": m.CALL_RESULTS,
 }  # fmt: skip
 TABLES = {
