@@ -15,6 +15,8 @@ from sim.core.kernel import kernel
 from sim.core.rng import below, draw_cause, seed64, stream
 
 S_LOT = stream("lot of a line")
+OF_CAMPAIGN = ":"
+"""Stands in the names of use cases of campaigns, and in no name of an offer."""
 
 
 @kernel
@@ -58,10 +60,11 @@ def compile_lots(lots: Sequence[Sequence[str]], offers: Sequence[Offer]) -> np.n
     Parameters
     ----------
     lots : names of offers or codes of initiatives that are live in each lot
+    offers : use cases of the run; those of campaigns are live in every lot
     """
     table = np.zeros((len(lots), max(len(offers), 1)), np.bool_)
     for row, live in enumerate(lots):
         named = set(live)
         for case, offer in enumerate(offers):
-            table[row, case] = not named.isdisjoint(offer.names())
+            table[row, case] = OF_CAMPAIGN in offer.offer or not named.isdisjoint(offer.names())
     return table

@@ -54,20 +54,22 @@ def widened(serving: Any, n: int) -> Any:
     wide["case_id"] = words[:, 0].astype(np.uint32)
     wide["case_value_minor"] = wide["case_value_minor"] * (512 + words[:, 1] % 1024) // 1024
     wide["case_nobody"][NO_ROOM] = 1
-    contact = t.contact._replace(**{
-        name: np.ascontiguousarray(getattr(t.contact, name)[source])
-        for name in t.contact._fields
-        if name.startswith("case_")
-    })  # fmt: skip
+    # Every column by use case, wherever it stands: kernels do not look at bounds.
+    parts = {
+        name: part._replace(**{
+            column: np.ascontiguousarray(getattr(part, column)[source])
+            for column in part._fields if column.startswith("case_")
+        })
+        for name in t._fields if hasattr(part := getattr(t, name), "_fields")
+    }  # fmt: skip
     by_case = ("asks", "mean_q", "centre_q", "spread_q", "gain_q", "gain_sd_q")
-    belief = t.belief._replace(**{
+    parts["belief"] = t.belief._replace(**{
         name: np.ascontiguousarray(getattr(t.belief, name)[source]) for name in by_case
     })  # fmt: skip
     rules = t._replace(
         **wide,
-        belief=belief,
+        **parts,
         levers_q=np.ascontiguousarray(t.levers_q[:, source]),
-        contact=contact,
         rule_start=t.rule_start[:-1],
         rule_id=t.rule_id[:-1],
         channel_id=t.channel_id[:-1],

@@ -9,6 +9,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from actors.rtm.lots import compile_lots
+from scenarios import load
 from scenarios.prioritize import contacts, plan, worth
 from scenarios.prioritize.design import alone_arms, last_arms, orders, prefix_arms
 
@@ -70,6 +72,15 @@ def test_arms_have_live_what_their_names_say() -> None:
             assert set(lot) == {"abc"[j] for j in row[:k]}
     assert [arm.lots for arm in alone_arms(("a", "b"))] == [(("a",),), (("b",),)]
     assert [arm.lots for arm in last_arms(("a", "b"))] == [(("b",),), (("a",),)]
+
+
+def test_campaigns_are_live_in_every_lot() -> None:
+    """A lot names offers or initiatives; what a campaign asks is no part of the experiment."""
+    catalogue = load("city_day").catalogue.offers
+    offers = [catalogue["traffic_data_pack"], catalogue["mall_coupon"]]
+    asked = offers[1].model_copy(update={"offer": "spring:rest", "initiative": None})
+    table = compile_lots([[], ["T2"], ["mall_coupon"]], [*offers, asked])
+    assert table.tolist() == [[False, False, True], [True, False, True], [False, True, True]]
 
 
 def lived(n: int, lines: int, worth_of, *, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
